@@ -1,0 +1,3 @@
+"""Robot policies in JAX whose checkpoints can be trusted."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,18 @@
+"""Errors that speak to the user: what was wrong, where, what to do."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(Exception):
+  """A fault the user can mend; scripts print its one line and exit with 2."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UserError:
+  """Returns the error for a `name` that is not one of the `known` names."""
+  options = sorted(known)
+  near = difflib.get_close_matches(name, options, n=1)
+  hint = f"did you mean '{near[0]}'? " if near else ""
+  return UserError(
+    f"unknown {kind} '{name}': {hint}(known: {', '.join(options)})"
+  )

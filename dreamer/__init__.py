@@ -1,0 +1,1 @@
+"""DreamerV3: a place kept for the second agent of carnet."""
