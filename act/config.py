@@ -14,6 +14,8 @@ def default_config() -> config_dict.ConfigDict:
     seed=0,
     total_steps=100_000,  # LeRobot; the paper runs 2000 epochs of 5 steps
     batch_size=8,  # paper
+    devices=0,  # first so many devices share each batch; 0 takes all
+    fsdp=False,  # also split large leaves of the state over the devices
     from_checkpoint="",  # start from the parameters of another run
     from_checkpoint_regex="agent/params/.*",  # which leaves to take from it
   )

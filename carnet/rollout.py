@@ -1,0 +1,196 @@
+"""Evaluation: many episodes in lock-step, one batched query for all of them.
+
+Legend: N episodes.
+"""
+
+import concurrent.futures
+import dataclasses
+import json
+import pathlib
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import av
+import jax
+import numpy as np
+
+from carnet import intervals
+from carnet.envs import base
+
+_THREADS = 8
+_SHOW_EVERY_STEPS = 10
+
+
+class Policy(Protocol):
+  """Acting with an explicit carry: a chunk queue, a recurrent state, ..."""
+
+  def init(self, batch_size: int) -> Any:
+    """Returns the carry at the start of `batch_size` episodes."""
+
+  def needs_observation(self, carry: Any) -> bool:
+    """Tells whether the next `act` looks; if not, nothing is rendered."""
+
+  def act(
+    self, carry: Any, observation: base.Observation | None, key: jax.Array
+  ) -> tuple[Any, np.ndarray]:
+    """Returns the new carry and actions [N, A]; the key is consumed."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Episode:
+  """What happened under one seed."""
+
+  seed: int
+  length: int
+  total_reward: float
+  highest_reward: float
+  last_reward: float
+  success: bool  # the success reward was reached at some step
+  held: bool  # and at the last step
+  first_success_step: int | None
+  actions: np.ndarray  # [length, A], for replays and videos
+
+  def row(self) -> dict[str, Any]:
+    """Returns the facts without the actions, as JSON values."""
+    row = dataclasses.asdict(self)
+    del row["actions"]
+    return row
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluation:
+  """Episodes and what they add up to; rates with 95 % Wilson intervals."""
+
+  episodes: tuple[Episode, ...]
+
+  @property
+  def success_rate(self) -> float:
+    """The share of episodes that succeeded at some step."""
+    return sum(e.success for e in self.episodes) / len(self.episodes)
+
+  def summary(self) -> dict[str, Any]:
+    """Returns rates, intervals and the histogram of the highest reward."""
+    count = len(self.episodes)
+    successes = sum(e.success for e in self.episodes)
+    held = sum(e.held for e in self.episodes)
+    low, high = intervals.wilson(successes, count)
+    held_low, held_high = intervals.wilson(held, count)
+    highest = [e.highest_reward for e in self.episodes]
+    return {
+      "episodes": count,
+      "successes": successes,
+      "success_rate": successes / count,
+      "low": low,
+      "high": high,
+      "held_rate": held / count,
+      "held_low": held_low,
+      "held_high": held_high,
+      "mean_return": sum(e.total_reward for e in self.episodes) / count,
+      "highest_reward_histogram": {
+        f"{value:g}": highest.count(value) for value in sorted(set(highest))
+      },
+    }
+
+  def write(self, path: pathlib.Path, facts: dict[str, Any]) -> None:
+    """Writes `facts`, the summary and one row an episode as JSON."""
+    rows = [e.row() for e in self.episodes]
+    report = facts | {"summary": self.summary(), "per_episode": rows}
+    path.write_text(json.dumps(report, indent=2) + "\n")
+
+
+class _Running:
+  """One environment and what it has done so far."""
+
+  def __init__(self, env: base.Env, seed: int) -> None:
+    self.env, self.seed, self.done = env, seed, False
+    self.rewards: list[float] = []
+    self.actions: list[np.ndarray] = []
+    env.reset(seed, observe=False)
+
+  def step(self, action: np.ndarray) -> None:
+    if self.done:
+      return
+    step = self.env.step(action, observe=False)
+    self.rewards.append(step.reward)
+    self.actions.append(np.array(action))
+    self.done = step.is_last
+
+  def episode(self) -> Episode:
+    goal = self.env.success_reward
+    reached = [
+      i for i, r in enumerate(self.rewards) if goal is not None and r >= goal
+    ]
+    return Episode(
+      seed=self.seed,
+      length=len(self.rewards),
+      total_reward=float(sum(self.rewards)),
+      highest_reward=float(max(self.rewards)),
+      last_reward=float(self.rewards[-1]),
+      success=bool(reached),
+      held=bool(reached) and reached[-1] == len(self.rewards) - 1,
+      first_success_step=reached[0] if reached else None,
+      actions=np.stack(self.actions),
+    )
+
+
+def evaluate(
+  make_env: Callable[[], base.Env],
+  policy: Policy,
+  seeds: Sequence[int],
+  key: jax.Array,
+  on_step: Callable[[int], None] = lambda step: None,
+) -> Evaluation:
+  """Runs one episode a seed, all at once, until the last has ended.
+
+  Environments step in threads (their physics and rendering release the GIL);
+  the policy is asked for all of them in one batch. `on_step` hears the step.
+  """
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    running = list(pool.map(lambda seed: _Running(make_env(), seed), seeds))
+    try:
+      carry, step = policy.init(len(seeds)), 0
+      while not all(one.done for one in running):
+        observation = None
+        if policy.needs_observation(carry):
+          frames = list(pool.map(lambda one: one.env.observe(), running))
+          observation = {k: np.stack([f[k] for f in frames]) for k in frames[0]}
+        key, act_key = jax.random.split(key)
+        carry, actions = policy.act(carry, observation, act_key)
+        list(pool.map(_Running.step, running, actions))
+        step += 1
+        if step % _SHOW_EVERY_STEPS == 0:
+          on_step(step)
+      return Evaluation(tuple(one.episode() for one in running))
+    finally:
+      for one in running:
+        one.env.close()
+
+
+def record(
+  env: base.Env,
+  seed: int,
+  actions: np.ndarray,
+  camera: str,
+  path: pathlib.Path,
+  every_steps: int = 2,
+) -> None:
+  """Replays `actions` [T, A] and writes an H.264 MP4 in real time.
+
+  The replay repeats the evaluated episode exactly, at any resolution and from
+  any camera of `env`, so that evaluating costs no rendering for videos.
+  """
+  frames_per_second = round(env.control_hz / every_steps)
+  draft = path.with_suffix(".tmp.mp4")
+  env.reset(seed, observe=False)
+  with av.open(str(draft), mode="w") as container:
+    stream = container.add_stream("libx264", rate=frames_per_second)
+    stream.pix_fmt = "yuv420p"
+    for index, action in enumerate(actions):
+      if index % every_steps == 0:
+        image = env.render(camera)
+        stream.height, stream.width = image.shape[:2]
+        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+        container.mux(stream.encode(frame))
+      env.step(action, observe=False)
+    container.mux(stream.encode())
+  draft.replace(path)
