@@ -1,4 +1,4 @@
-"""The way into every script: flags in, one line and exit code 2 on a mistake."""
+"""The way into every script: flags in; one line and exit code 2 on mistakes."""
 
 import re
 import sys

@@ -11,6 +11,7 @@ class Every:
   last: int = -1
 
   def __call__(self, step: int) -> bool:
+    """Tells whether `step` is such a step."""
     if self.steps <= 0:
       return False
     return step == self.last or (step > 0 and step % self.steps == 0)

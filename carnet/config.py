@@ -40,6 +40,8 @@ def _override(
         raise errors.UserError(f"{path}.{key} must be a table, not {value!r}")
       _override(config[key], value, f"{path}.{key}")
       continue
+    if value is None:
+      raise errors.UserError(f"{path}.{key} must not be null")
     try:
       config[key] = tuple(value) if isinstance(value, list) else value
     except TypeError as error:

@@ -22,4 +22,6 @@ def wilson(
   centre = p + z * z / (2 * trials)
   spread = z * math.sqrt(p * (1 - p) / trials + (z / (2 * trials)) ** 2)
   scale = 1 + z * z / trials
-  return max(0.0, (centre - spread) / scale), min(1.0, (centre + spread) / scale)
+  return max(0.0, (centre - spread) / scale), min(
+    1.0, (centre + spread) / scale
+  )

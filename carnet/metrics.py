@@ -10,11 +10,12 @@ import math
 import os
 import pathlib
 from collections.abc import Iterator, Mapping
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from carnet import errors
 
 
+@runtime_checkable
 class Writer(Protocol):
   """Takes the scalars of one step."""
 

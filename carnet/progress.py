@@ -5,7 +5,7 @@ import dataclasses
 import sys
 import time
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import rich.console
 import rich.progress
@@ -13,6 +13,7 @@ import rich.progress
 _LOG_EVERY_SECONDS = 10.0
 
 
+@runtime_checkable
 class Bar(Protocol):
   """What a stage reports to."""
 
@@ -66,4 +67,6 @@ class _Lines:
     spent = now - self._start
     rate = (completed - self._first) / spent if spent > 0 else 0.0
     left = f"{(self._total - completed) / rate:.0f} s left" if rate else "..."
-    print(f"{self._title}: {completed}/{self._total}, {left} {note}", flush=True)
+    print(
+      f"{self._title}: {completed}/{self._total}, {left} {note}", flush=True
+    )

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import pathlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import av
 import jax
@@ -21,6 +21,7 @@ _THREADS = 8
 _SHOW_EVERY_STEPS = 10
 
 
+@runtime_checkable
 class Policy(Protocol):
   """Acting with an explicit carry: a chunk queue, a recurrent state, ..."""
 

@@ -1,0 +1,31 @@
+"""Trains a policy; the same command again resumes.
+
+scripts/train.py --config=configs/act/quickstart.py --workdir=runs/quickstart
+"""
+
+import pathlib
+from collections.abc import Sequence
+
+from absl import flags
+from ml_collections import config_flags
+
+from act import train
+from carnet import cli
+
+_CONFIG = config_flags.DEFINE_config_file(
+  "config", None, "Config file, with :variant if it has any.", lock_config=True
+)
+_WORKDIR = flags.DEFINE_string(
+  "workdir", None, "Where the run keeps its metrics and checkpoints."
+)
+flags.mark_flags_as_required(["config", "workdir"])
+
+
+def main(argv: Sequence[str]) -> None:
+  """Hands the flags to `act.train.train`."""
+  del argv
+  train.train(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+
+
+if __name__ == "__main__":
+  cli.run(main)
