@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import process
 from multiprocessing import synchronize
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from act import recording
 from carnet import errors
@@ -23,6 +23,7 @@ from carnet import errors
 _recorder: recording.Recorder | None = None  # of this worker process
 
 
+@runtime_checkable
 class Submit(Protocol):
   """Queues a call of a Recorder's method."""
 

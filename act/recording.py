@@ -7,7 +7,7 @@ when a worker makes its first environment.
 import dataclasses
 import pathlib
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float
@@ -40,6 +40,7 @@ class Settings:
     }
 
 
+@runtime_checkable
 class Demonstration(Protocol):
   """One trial of an expert; the shape of `aloha_experts.Demonstration`."""
 
@@ -47,10 +48,11 @@ class Demonstration(Protocol):
   success: bool
 
 
+@runtime_checkable
 class Simulator(Protocol):
   """Where trials and environments come from; picklable."""
 
-  def demonstrate(self, task: str, seed: int) -> Any:
+  def demonstrate(self, task: str, seed: int) -> Demonstration:
     """Returns a Demonstration."""
 
   def make(self, settings: Settings) -> Any:
@@ -61,7 +63,7 @@ class Simulator(Protocol):
 class Aloha:
   """The scripted experts and environments of `carnet.envs`."""
 
-  def demonstrate(self, task: str, seed: int) -> Any:
+  def demonstrate(self, task: str, seed: int) -> Demonstration:
     """Returns the expert's trial from this seed."""
     from carnet.envs import aloha_experts  # imports mujoco
 

@@ -2,15 +2,10 @@
 
 Frame t of seed s: qpos = sin(s + t/7 + joint), qvel = cos of it, action =
 qpos one step later; images are smooth ramps shifted by s and t. Seeds that
-end in 3 fail. `python fake_simulator.py DIR EPISODES WORKERS SECONDS` collects,
-so that tests can kill a real process; every step takes SECONDS.
+end in 3 fail.
 """
 
 import dataclasses
-import importlib.util
-import os
-import pathlib
-import sys
 import time
 from typing import Any
 
@@ -87,7 +82,6 @@ class Simulator:
   step_seconds: float = 0.0
 
   def demonstrate(self, task: str, seed: int) -> Demonstration:
-    assert importlib.util.sys.modules.get("jax") is None or True
     actions = np.stack([qpos(seed, frame + 1) for frame in range(STEPS)])
     return Demonstration(actions, success=seed % 10 != 3)
 
