@@ -229,7 +229,7 @@ def _finish(
   vectors = [name for name in storage.LOW_DIMENSIONAL if name != "reward"]
   sizes = {name: columns[name].shape[1] for name in vectors}
   encoding = image_codec.choose(settings.height, settings.width)
-  camera = {
+  camera: dict[str, Any] = {
     "height": settings.height,
     "width": settings.width,
     "encoding": encoding,
@@ -237,7 +237,7 @@ def _finish(
   if encoding == "jpeg":
     camera["quality"] = image_codec.JPEG_QUALITY
   cameras = dict.fromkeys(settings.cameras, camera)
-  shards = {
+  shards: dict[str, dict[str, Any]] = {
     storage.shard_name(settings.task, index, len(facts)): {
       "bytes": int(episode["bytes"]),
       "sha256": str(episode["sha256"]),
@@ -252,8 +252,8 @@ def _finish(
   beside = (storage.LOW_DIMENSIONAL_FILE, "dataset_info.json", "features.json")
   blocks = {name: statistics.of_vectors(columns[name]) for name in vectors}
   for name in settings.cameras:
-    counts = sum(episode[f"counts/{name}"] for episode in facts)
-    blocks[f"images/{name}"] = statistics.of_counts(np.asarray(counts))
+    counts = np.sum([episode[f"counts/{name}"] for episode in facts], axis=0)
+    blocks[f"images/{name}"] = statistics.of_counts(counts)
   storage.write_json(
     root / storage.METADATA_FILE,
     {

@@ -1,0 +1,93 @@
+"""Reads the camera frames of many time steps at once.
+
+TensorFlow Datasets reads the same shards, one parsed record at a time; this
+takes only the image bytes out of a record (a test holds the two equal).
+
+Letters: B frames asked for, E episodes, H, W image.
+"""
+
+import pathlib
+import threading
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from array_record.python import array_record_module
+from jaxtyping import Int, UInt8
+
+from act import example, image_codec
+from carnet import errors
+
+# One record at a time, read by the calling thread: reading ahead and threads
+# of its own only cost.
+_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+
+
+class ImageReader:
+  """Reads frames by number; picklable, safe to use from several threads."""
+
+  def __init__(
+    self,
+    shards: Sequence[pathlib.Path],
+    first_frames: Int[np.ndarray, " E"],
+    cameras: Mapping[str, Mapping[str, Any]],
+  ):
+    self._shards = tuple(shards)
+    self._first_frames = first_frames
+    self._cameras = {name: dict(camera) for name, camera in cameras.items()}
+    self._open()
+
+  def __getstate__(self) -> dict[str, Any]:
+    closed = ("_readers", "_lock")
+    return {k: v for k, v in self.__dict__.items() if k not in closed}
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    self.__dict__.update(state)
+    self._open()
+
+  def read(
+    self, frames: Int[np.ndarray, " B"]
+  ) -> dict[str, UInt8[np.ndarray, "B H W 3"]]:
+    """Returns the images of each camera; UserError names a broken record."""
+    out = {
+      name: np.empty((len(frames), c["height"], c["width"], 3), np.uint8)
+      for name, c in self._cameras.items()
+    }
+    shards = np.searchsorted(self._first_frames, frames, side="right") - 1
+    positions = frames - self._first_frames[shards]
+    for shard in np.unique(shards):
+      rows = np.flatnonzero(shards == shard)
+      records = self._records(int(shard), positions[rows].tolist())
+      for row, record in zip(rows, records, strict=True):
+        self._decode(record, {name: out[name][row] for name in out}, int(shard))
+    return out
+
+  def _open(self) -> None:
+    self._lock = threading.Lock()
+    self._readers: list[Any] = [None] * len(self._shards)
+
+  def _records(self, shard: int, positions: list[int]) -> list[bytes]:
+    try:
+      with self._lock:
+        if self._readers[shard] is None:
+          self._readers[shard] = array_record_module.ArrayRecordReader(
+            str(self._shards[shard]), _OPTIONS
+          )
+      return self._readers[shard].read(positions)
+    except (RuntimeError, ValueError, IndexError, OSError) as error:
+      raise errors.UserError(
+        f"{self._shards[shard]}: unreadable record ({error}): delete the "
+        "directory and collect the demonstrations again"
+      ) from error
+
+  def _decode(
+    self, record: bytes, out: dict[str, np.ndarray], shard: int
+  ) -> None:
+    for name, image in out.items():
+      try:
+        data = example.find(record, f"images/{name}")
+        image_codec.decode(data, self._cameras[name]["encoding"], image)
+      except ValueError as error:
+        raise errors.UserError(
+          f"{self._shards[shard]}: image of camera '{name}': {error}"
+        ) from error
