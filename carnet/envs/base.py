@@ -1,7 +1,7 @@
 """What an environment is; every agent and the rollout know only this."""
 
 import dataclasses
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -35,6 +35,7 @@ class Step:
   is_terminal: bool
 
 
+@runtime_checkable
 class Env(Protocol):
   """An episodic task.
 
@@ -53,9 +54,7 @@ class Env(Protocol):
   def reset(self, seed: int, observe: bool = True) -> Step:
     """Begins the episode named by `seed`; the reward is 0."""
 
-  def step(
-    self, action: Float[np.ndarray, " A"], observe: bool = True
-  ) -> Step:
+  def step(self, action: Float[np.ndarray, " A"], observe: bool = True) -> Step:
     """Applies one action for 1 / control_hz seconds."""
 
   def observe(self) -> Observation:
