@@ -54,6 +54,11 @@ _REWARDS: dict[str, Callable[[Contacts], float]] = {
 }
 
 
+def reward(task: str, scene: aloha_scene.Scene, data: Any) -> float:
+  """Returns the reward, 0 to 4, of the present contacts."""
+  return _REWARDS[task](scene.touching(data))
+
+
 class AlohaEnv:
   """14 joint targets in, pictures and joint states out, at 50 Hz."""
 
@@ -108,16 +113,16 @@ class AlohaEnv:
     """Holds the joint targets for 20 ms."""
     if self._steps_left is None:
       raise RuntimeError("the episode is over or has not begun: call reset()")
-    self.data.ctrl[:] = _controls(action)
+    self.data.ctrl[:] = controls(action)
     advance(self._scene, self.data)
-    reward = _REWARDS[self._task](self._scene.touching(self.data))
+    value = reward(self._task, self._scene, self.data)
     self._steps_left -= 1
-    is_terminal = self._terminate_on_success and reward == self.success_reward
+    is_terminal = self._terminate_on_success and value == self.success_reward
     is_last = is_terminal or self._steps_left == 0
     if is_last:
       self._steps_left = None
     observation = self.observe() if observe else None
-    return base.Step(observation, reward, False, is_last, is_terminal)
+    return base.Step(observation, value, False, is_last, is_terminal)
 
   def observe(self) -> base.Observation:
     """Returns "images/<camera>", "qpos" and "qvel" of the present state."""
@@ -170,7 +175,8 @@ def advance(scene: aloha_scene.Scene, data: Any) -> None:
   mujoco.mj_step1(scene.model, data)
 
 
-def _controls(action: Float[np.ndarray, " 14"]) -> np.ndarray:
+def controls(action: Float[np.ndarray, " 14"]) -> Float[np.ndarray, " 16"]:
+  """Returns the actuators' targets; `UserError` unless all are finite."""
   if not np.all(np.isfinite(action)):
     raise errors.UserError(
       "the action holds a NaN or an infinity: the policy has diverged"

@@ -26,6 +26,17 @@ CONTROL_HZ = 50.0
 START_POSE = (0, -0.96, 1.16, 0, -0.3, 0, 0.02239, -0.02239) * 2
 GRIPPER_CLOSED, GRIPPER_OPEN = 0.01844, 0.05800  # finger slide, metres
 _GRIPPER_SPAN = GRIPPER_OPEN - GRIPPER_CLOSED
+# Where the grippers are at rest; mocap bodies begin there.
+# gym_aloha/tasks/sim_end_effector.py
+REST_HANDS = (
+  (-0.31718881, 0.5, 0.29525084),
+  (0.31718881, 0.49999888, 0.29525084),
+)
+# `torquescale` of the welds between mocap bodies and grippers, 1 in the XML.
+# Since MuJoCo 3 the rotational part does not hold with 1: the forearms roll by
+# a radian and the grippers miss. tonyzhaozh/act issue 45
+_TORQUE_SCALE = {"transfer_cube": 20.0, "insertion": 50.0}
+_TORQUE_SCALE_COLUMN = 10  # of model.eq_data
 _LOCK = threading.Lock()
 
 # Where the objects start: ranges of x, y, z in metres, in the order of their
@@ -80,6 +91,9 @@ def _load(task: str, end_effector: bool) -> Scene:
   kind = "end_effector_" if end_effector else ""
   path = _assets() / f"bimanual_viperx_{kind}{task}.xml"
   model = mujoco.MjModel.from_xml_path(str(path))
+  if end_effector:
+    model.eq_data[:, _TORQUE_SCALE_COLUMN] = _TORQUE_SCALE[task]
+    model.body_pos[model.body_mocapid >= 0] = REST_HANDS
   passive = copy.copy(model)
   passive.opt.disableflags |= mujoco.mjtDisableBit.mjDSBL_ACTUATION
   return Scene(
