@@ -58,14 +58,18 @@ def start(
   executor = process.ProcessPoolExecutor(
     workers, context, _initialize, (simulator, settings, directory, stop)
   )
+
+  def submit(method: str, *arguments: int) -> futures.Future[Any]:
+    # A call may start a worker, which must not see Ctrl-C even while it does.
+    with _interrupts_ignored():
+      return executor.submit(_call, method, *arguments)
+
   try:
     with executor:
       try:
-        # The workers start with the first call and must not see Ctrl-C.
-        with _interrupts_ignored():
-          ready = executor.submit(_call, "probe")
-        ready.result()
-        yield lambda *call: executor.submit(_call, *call)
+        for ready in [submit("probe") for _ in range(workers)]:
+          ready.result()
+        yield submit
       except BaseException:
         stop.set()
         executor.shutdown(wait=True, cancel_futures=True)

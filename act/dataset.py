@@ -22,10 +22,11 @@ from jaxtyping import Float, Int
 
 from act import features as features_lib
 from act import image_reader, statistics, storage
+from act import sampling as sampling_lib
 from carnet import errors
 
 STATES = ("qpos", "qvel")
-SAMPLINGS = ("frames", "episodes")
+SAMPLINGS = sampling_lib.SAMPLINGS
 
 
 @dataclasses.dataclass(frozen=True)
@@ -133,26 +134,15 @@ def make_iterator(
   `get_state()` is JSON-able, and `set_state` goes on exactly there.
   """
   _check_sampling(episode_ids, sampling, batch_size, chunk_size, workers)
-  import grain  # imports jax
+  from act import loading  # Grain imports jax
 
-  from act import loading
-
-  indices = loading.frame_indices(dataset, tuple(episode_ids), sampling, seed)
-  batches = indices.batch(batch_size).map(loading.Load(dataset, chunk_size))
-  # Batches are read ahead by as many threads as there are cores to spare.
-  threads = min(16, os.cpu_count() or 1)
-  options = grain.ReadOptions(
-    num_threads=threads, prefetch_buffer_size=max(4, threads)
+  ids = np.asarray(episode_ids)
+  starts = sampling_lib.Starts(
+    dataset.first_frames[ids], dataset.lengths[ids], sampling, batch_size, seed
   )
-  iterable = batches.to_iter_dataset(options)
-  if workers:
-    loading.mark_flags_parsed()
-    iterable = iterable.mp_prefetch(
-      grain.MultiprocessingOptions(
-        num_workers=workers, per_worker_buffer_size=2
-      )
-    )
-  iterator = iter(iterable)
+  iterator = loading.make_iterator(
+    starts, loading.Load(dataset, chunk_size), workers
+  )
   # Otherwise its threads and processes complain while the interpreter ends.
   atexit.register(iterator.close)
   return iterator

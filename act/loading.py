@@ -1,6 +1,7 @@
-"""The parts of the data pipeline that Grain calls."""
+"""The Grain pipeline, apart from `act.dataset` because Grain imports JAX."""
 
 import dataclasses
+import os
 from typing import TYPE_CHECKING, Any
 
 import grain
@@ -8,48 +9,41 @@ import numpy as np
 from absl import flags
 from jaxtyping import Int
 
+from act import sampling
+
 if TYPE_CHECKING:
   from act import dataset as dataset_lib
 
 
 @dataclasses.dataclass(frozen=True)
 class Load:
-  """Turns the frames a batch starts at into the batch."""
+  """Turns the frames that a batch starts at into the batch."""
 
   dataset: "dataset_lib.Dataset"
   chunk_size: int
 
   def __call__(self, frames: Int[np.ndarray, " B"]) -> dict[str, Any]:
-    """Returns the batch."""
+    """Returns the batch; see `Dataset.batch`."""
     return self.dataset.batch(frames, self.chunk_size)
 
 
-def frame_indices(
-  dataset: "dataset_lib.Dataset",
-  episode_ids: tuple[int, ...],
-  sampling: str,
-  seed: int,
-) -> grain.MapDataset:
-  """Returns the endless, shuffled sequence of frames that samples start at."""
-  ids = np.asarray(episode_ids)
-  firsts, lengths = dataset.first_frames[ids], dataset.lengths[ids]
-  if sampling == "frames":
-    frames = np.concatenate(
-      [f + np.arange(n) for f, n in zip(firsts, lengths, strict=True)]
+def make_iterator(
+  starts: sampling.Starts, load: Load, workers: int
+) -> grain.DatasetIterator:
+  """Returns the iterator over the batches that start there."""
+  # Batches are read ahead by as many threads as there are cores.
+  threads = min(16, os.cpu_count() or 1)
+  options = grain.ReadOptions(
+    num_threads=threads, prefetch_buffer_size=max(4, threads)
+  )
+  batches = grain.MapDataset.source(starts).map(load).to_iter_dataset(options)
+  if workers:
+    # Grain reads its flags outside absl.app too (google/grain issue 1355).
+    if not flags.FLAGS.is_parsed():
+      flags.FLAGS.mark_as_parsed()
+    batches = batches.mp_prefetch(
+      grain.MultiprocessingOptions(
+        num_workers=workers, per_worker_buffer_size=2
+      )
     )
-    shuffled = grain.MapDataset.range(len(frames)).seed(seed).shuffle()
-    return shuffled.repeat().map(lambda i: frames[i])
-
-  def start(episode: int, rng: np.random.Generator) -> np.int64:
-    return firsts[episode] + rng.integers(lengths[episode])
-
-  shuffled = grain.MapDataset.range(len(ids)).seed(seed).shuffle()
-  # Grain's generator depends on the position in the endless sequence, so an
-  # episode starts elsewhere in every epoch.
-  return shuffled.repeat().random_map(start)
-
-
-def mark_flags_parsed() -> None:
-  """Lets Grain read its flags outside absl.app (google/grain issue 1355)."""
-  if not flags.FLAGS.is_parsed():
-    flags.FLAGS.mark_as_parsed()
+  return iter(batches)

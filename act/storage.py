@@ -30,7 +30,7 @@ LOW_DIMENSIONAL = ("qpos", "qvel", "action", "reward")
 LOW_DIMENSIONAL_FILE = "low_dimensional.npz"
 METADATA_FILE = "metadata.json"
 TEMPORARY = ".tmp"
-_FULL = "No space left on device"
+_FULL = [os.strerror(e) for e in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
 
 
 def name_of(task: str) -> str:
@@ -59,10 +59,11 @@ def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
     temporary.replace(path)
   except BaseException as error:
     temporary.unlink(missing_ok=True)
-    # array_record reports a full disk in words only
-    if getattr(error, "errno", None) == errno.ENOSPC or _FULL in str(error):
+    # array_record reports these in words only
+    full = [reason for reason in _FULL if reason in str(error)]
+    if full:
       raise errors.UserError(
-        f"disk full while writing {path}: free some space and run the same "
+        f"{full[0]} while writing {path}: free some space and run the same "
         "command again, which keeps what is finished"
       ) from error
     raise

@@ -1,15 +1,18 @@
 """A simulator without physics, whose every number can be told in advance.
 
-Frame t of seed s: qpos = sin(s + t/7 + joint), qvel = cos of it, action =
+Frame t of seed s: qpos = sin(1.37 s + t/7 + joint), qvel = cos of it, action =
 qpos one step later; images are smooth ramps shifted by s and t. Seeds that
 end in 3 fail.
 """
 
 import dataclasses
+import os
 import time
 from typing import Any
 
 import numpy as np
+
+from carnet import errors
 
 STEPS = 20
 JOINTS = 14
@@ -31,7 +34,7 @@ class Step:
 
 
 def qpos(seed: int, frame: int) -> np.ndarray:
-  return np.sin(seed + frame / 7 + np.arange(JOINTS)).astype(np.float32)
+  return np.sin(1.37 * seed + frame / 7 + np.arange(JOINTS)).astype(np.float32)
 
 
 def image(seed: int, frame: int, camera: str, height: int, width: int) -> Any:
@@ -87,3 +90,25 @@ class Simulator:
 
   def make(self, settings: Any) -> Environment:
     return Environment(settings, self.step_seconds)
+
+
+class Hopeless(Simulator):
+  """Fails on every seed."""
+
+  def demonstrate(self, task: str, seed: int) -> Demonstration:
+    result = super().demonstrate(task, seed)
+    return dataclasses.replace(result, success=False)
+
+
+class Dying(Simulator):
+  """Takes its process down."""
+
+  def demonstrate(self, task: str, seed: int) -> Demonstration:
+    os._exit(9)
+
+
+class Lost(Simulator):
+  """Knows another camera."""
+
+  def make(self, settings: Any) -> Environment:
+    raise errors.unknown("camera", "topp", ["top"])
