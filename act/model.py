@@ -12,7 +12,7 @@ the parameters.
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -134,7 +134,7 @@ class VAEEncoder(nnx.Module):
 
   def encode(
     self,
-    batch: dict[str, jax.Array],
+    batch: dict[str, Any],
     dropout: dropout_lib.Dropout | None = None,
   ) -> Float[Array, "B T D"]:
     """Returns the encoded tokens: summary, state if any, actions."""
@@ -152,7 +152,7 @@ class VAEEncoder(nnx.Module):
 
   def __call__(
     self,
-    batch: dict[str, jax.Array],
+    batch: dict[str, Any],
     dropout: dropout_lib.Dropout | None = None,
   ) -> tuple[Float[Array, "B Z"], Float[Array, "B Z"]]:
     """Returns mu and log sigma^2, in float32."""
@@ -242,7 +242,7 @@ class ACT(nnx.Module):
 
   def __call__(
     self,
-    batch: dict,
+    batch: dict[str, Any],
     *,
     train: bool,
     key: jax.Array | None = None,
@@ -270,7 +270,7 @@ class ACT(nnx.Module):
     actions = self.decode(memory, position, dropout)
     return Output(actions.astype(jnp.float32), mu, log_sigma_x2)
 
-  def no_latent(self, batch: dict) -> Float[Array, "B Z"]:
+  def no_latent(self, batch: dict[str, Any]) -> Float[Array, "B Z"]:
     """Returns the latent of evaluation, zeros, one for every sample."""
     vectors = ("state", "environment_state")
     given = [batch[name] for name in vectors if name in batch]
@@ -278,7 +278,7 @@ class ACT(nnx.Module):
     return jnp.zeros((sample.shape[0], self.latent_size), sample.dtype)
 
   def tokens(
-    self, batch: dict, z: Float[Array, "B Z"]
+    self, batch: dict[str, Any], z: Float[Array, "B Z"]
   ) -> tuple[Float[Array, "B T D"], Float[Array, "1 T D"]]:
     """Returns tokens and positions: latent, state, environment, images."""
     vectors = [self.latent_projection(z)]

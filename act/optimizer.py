@@ -40,10 +40,11 @@ def update(
   Metrics: gradient_norm (of all parameters, before clipping), learning_rate (of
   all but the backbone).
   """
-  norm = optax.global_norm(gradients)
+  norm = optax.tree.norm(gradients)
   gradients = _clip(gradients, norm, config.optimizer.clip_norm)
   # Decoupled: torch's p (1 - lr decay) - lr adam is p - lr (adam + decay p).
-  updates, state = _adam(config).update(gradients, state, params)
+  with jax.numpy_dtype_promotion("standard"):  # optax mixes floats and counts
+    updates, state = _adam(config).update(gradients, state, params)
   factor = schedule(config, step)
   rate = factor * config.optimizer.learning_rate
   backbone_rate = factor * config.optimizer.backbone_learning_rate
