@@ -1,0 +1,353 @@
+"""The state of a training run on disk, component by component.
+
+```
+with Checkpoint(workdir / "checkpoints", keep=Retention(latest=2)) as saved:
+  agent = saved.register("agent", state)  # any pytree: a handle with .value
+  saved.register("data", iterator)  # Grain, NNX, or state()/load_state()
+  saved.attach("config.json", config)
+  start = saved.load_or_save()  # resumes, or saves step 0
+  for step in range(start, total_steps):
+    agent.value, metrics = train_step(agent.value, next(iterator))
+    if (step + 1) % 1000 == 0:
+      saved.save(step + 1, metrics)  # writes in the background
+```
+
+To start from a part of another run, before `load_or_save`:
+
+```
+  if saved.latest() is None:
+    saved.load(other_workdir, regex="agent/params/encoder/.*")
+```
+
+To read without the objects that were saved:
+
+```
+params = read(workdir, regex="agent/params/.*")["agent"]["params"]
+config = read_json(workdir, "config.json")
+```
+"""
+
+import logging
+import pathlib
+import re
+import threading
+from collections.abc import Collection, Mapping
+from types import TracebackType
+from typing import Any
+
+from carnet import errors, paths
+from carnet.checkpoint import (
+  components as components_lib,
+)
+from carnet.checkpoint import (
+  digest,
+  documents,
+  faults,
+  leaves,
+  manifest,
+  plan,
+  reader,
+  report,
+  restore,
+  retention,
+  writer,
+)
+from carnet.checkpoint import (
+  directory as directory_lib,
+)
+
+_log = logging.getLogger(__name__)
+_COMPONENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class Checkpoint:
+  """Saves and restores registered components as numbered steps.
+
+  One object may write to a directory at a time, from its first save or
+  `load_or_save` to `close`; any number may read. `keep=None` keeps all steps.
+  """
+
+  def __init__(
+    self,
+    directory: pathlib.Path | str,
+    keep: retention.Retention | None = None,
+    verbose: bool = True,
+  ) -> None:
+    self.directory = pathlib.Path(directory)
+    self.skipped: dict[str, str] = {}  # unsound step -> what is wrong with it
+    self._keep = keep
+    self._verbose = verbose
+    self._components: dict[str, components_lib.Component] = {}
+    self._attachments: dict[str, bytes] = {}
+    self._lineage: tuple[Mapping[str, Any], ...] = ()
+    self._lock = directory_lib.Lock(self.directory)
+    self._current: int | None = None  # the step that memory and disk agree on
+    self._thread: threading.Thread | None = None
+    self._failure: faults.SaveError | None = None
+
+  def register(self, name: str, component: Any) -> Any:
+    """Adds a component; returns what training updates.
+
+    That is the object itself when it has `state` and `load_state` (or is an
+    NNX module, or a data iterator), else a handle with `.value`.
+
+    Raises:
+      UserError: the name is taken or is not made of letters, digits, _ and -.
+    """
+    if not _COMPONENT_NAME.fullmatch(name):
+      raise errors.UserError(
+        f"component name {name!r}: use letters, digits, '_' and '-'"
+      )
+    self._check_free(name)
+    adapted = components_lib.adapt(component)
+    self._components[name] = adapted
+    return adapted if isinstance(adapted, components_lib.Value) else component
+
+  def attach(self, name: str, content: Any) -> None:
+    """Adds a file to every later save: bytes, or a JSON value for "*.json".
+
+    Raises:
+      UserError: the name is taken or not relative, or JSON would change it.
+    """
+    paths.check(name)
+    if name not in self._attachments:
+      self._check_free(name)
+    if not isinstance(content, bytes):
+      content = documents.encode(content, name)
+    self._attachments[name] = content
+
+  def save(self, step: int, metrics: Mapping[str, Any] | None = None) -> bool:
+    """Starts to save; returns False if this very step is saved already.
+
+    The state is captured before this returns; it is written in the background.
+    A save that is still being written is waited for.
+
+    Raises:
+      SaveError: the save before this one failed.
+      UserError: a leaf cannot be saved, or a newer step exists.
+    """
+    self.wait()
+    if step == self._current:
+      return False
+    self._lock.acquire()
+    self._check_newest(step)
+    captured = {
+      name: components_lib.capture(name, component)
+      for name, component in self._components.items()
+    }
+    job = writer.Job(
+      root=self.directory,
+      step=step,
+      payloads=captured,
+      attachments=dict(self._attachments),
+      metrics=manifest.finite_metrics(metrics or {}),
+      lineage=self._lineage,
+      keep=self._keep,
+      unsound=self._unsound(),
+    )
+    self._thread = threading.Thread(target=self._write, args=(job,))
+    self._thread.start()
+    return True
+
+  def wait(self) -> None:
+    """Waits for the save in progress.
+
+    Raises:
+      SaveError: it failed; the message says why.
+    """
+    if self._thread is not None:
+      self._thread.join()
+      self._thread = None
+    failure, self._failure = self._failure, None
+    if failure is not None:
+      raise failure
+
+  def load(
+    self,
+    path: pathlib.Path | str | None = None,
+    components: Collection[str] | None = None,
+    regex: str | None = None,
+    rename: Mapping[str, str] | None = None,
+    strict: bool = True,
+  ) -> report.Report:
+    """Restores registered components, all of them or the part asked for.
+
+    Args:
+      path: a step, a directory of steps, or a workdir; the default is the
+        newest step of this directory. Another run becomes part of the lineage.
+      components: names; the default is all, registered or stored.
+      regex: must match a whole component path, such as "agent/params/.*".
+      rename: pattern -> replacement, applied to stored paths before `regex`.
+      strict: refuse missing, unexpected and changed leaves; otherwise they
+        are left as they are.
+
+    Raises:
+      MismatchError: the checkpoint does not fit; it names every leaf.
+      CorruptError: what was read is not what was written.
+      UserError: there is no such checkpoint, or an expression is wrong.
+    """
+    self.wait()
+    place = directory_lib.resolve(pathlib.Path(path or self.directory))
+    found = directory_lib.read_manifest(place)
+    self._check_known(components or (), found)
+    states = {name: c.state() for name, c in self._components.items()}
+    target: dict[str, leaves.Spec] = {}
+    for name, state in states.items():
+      target |= components_lib.specs(name, state)
+    rows = plan.make(reader.specs(found), target, components, regex, rename)
+    summary = report.Report(place, found.step, rows, reader.sizes(found))
+    if self._verbose:
+      summary.print()
+    if strict:
+      plan.check(rows)
+    merged = restore.merge(place, found, rows, states)
+    for name, state in merged.items():
+      self._components[name].load_state(state)
+    self._note_origin(place, found, components, regex, rename)
+    return summary
+
+  def load_or_save(self, step: int = 0, start_over: bool = False) -> int:
+    """Loads the newest sound step, or saves `step`; returns the step.
+
+    Unsound steps are passed over, with the reason printed and in `skipped`.
+
+    Args:
+      step: number of the first save, if the directory is empty.
+      start_over: begin anew although the directory holds no sound step;
+        unsound ones are renamed, not deleted.
+
+    Raises:
+      UserError: the directory holds something, but no sound step.
+    """
+    self.wait()
+    self._lock.acquire()
+    for path in reversed(directory_lib.numbered(self.directory)):
+      try:
+        return self.load(path).step
+      except faults.CorruptError as error:
+        self.skipped[path.name] = str(error)
+        _log.warning("skipped step %s: %s", path.name, error)
+    self._begin(start_over)
+    self.save(step)
+    return step
+
+  def steps(self) -> list[int]:
+    """Returns the complete steps on disk, oldest first."""
+    return list(directory_lib.complete(self.directory))
+
+  def latest(self) -> int | None:
+    """Returns the newest complete step on disk."""
+    return max(self.steps(), default=None)
+
+  def verify(self) -> dict[int, list[str]]:
+    """Returns the faults of each step on disk; sound steps have none.
+
+    Reads every byte. Names of damaged files and leaves are in the faults.
+    """
+    self.wait()
+    numbered = directory_lib.numbered(self.directory)
+    return {int(path.name): reader.verify(path) for path in numbered}
+
+  def close(self) -> None:
+    """Waits for the save in progress and lets another writer in.
+
+    Raises:
+      SaveError: that save failed.
+    """
+    try:
+      self.wait()
+    finally:
+      self._lock.release()
+
+  def __enter__(self) -> "Checkpoint":
+    return self
+
+  def __exit__(
+    self,
+    kind: type[BaseException] | None,
+    error: BaseException | None,
+    traceback: TracebackType | None,
+  ) -> None:
+    try:
+      self.close()
+    except faults.SaveError as failure:
+      if error is None:
+        raise
+      error.add_note(str(failure))  # the first error is the one to see
+
+  def _write(self, job: writer.Job) -> None:
+    try:
+      writer.write(job)
+      self._current = job.step
+    except BaseException as error:
+      line = str(error).splitlines()[0] if str(error) else ""
+      self._failure = faults.SaveError(
+        f"saving step {job.step} to {job.root} failed: "
+        f"{type(error).__name__}: {line}; steps saved before are untouched"
+      )
+      self._failure.__cause__ = error
+      # The program may end without another call; then this is all it says.
+      _log.error("%s", self._failure)
+
+  def _check_free(self, name: str) -> None:
+    taken = {*self._components, manifest.NAME}
+    taken |= {directory_lib.SIGNOFF, directory_lib.PASSPORT}
+    taken |= {attached.split("/")[0] for attached in self._attachments}
+    if name.split("/")[0] in taken - {"assets"} or name == "assets":
+      raise errors.UserError(f"the name '{name}' is taken in the checkpoint")
+
+  def _check_known(
+    self, names: Collection[str], found: manifest.Manifest
+  ) -> None:
+    for name in names:
+      if name not in self._components:
+        raise errors.unknown("component", name, self._components)
+      if name not in found.components:
+        raise errors.unknown("stored component", name, found.components)
+
+  def _check_newest(self, step: int) -> None:
+    newest = max(set(self.steps()) - self._unsound(), default=-1)
+    if step <= newest:
+      raise errors.UserError(
+        f"cannot save step {step}: {self.directory} already holds step "
+        f"{newest}; resume with load_or_save, or use another directory"
+      )
+
+  def _unsound(self) -> frozenset[int]:
+    return frozenset(int(name) for name in self.skipped)
+
+  def _begin(self, start_over: bool) -> None:
+    present = directory_lib.foreign(self.directory)
+    if present and not start_over:
+      reasons = "".join(f"\n  {why}" for why in self.skipped.values())
+      raise errors.UserError(
+        f"{self.directory} holds {', '.join(present)} but no sound step; to "
+        f"begin anew, use another directory or start_over=True{reasons}"
+      )
+    for path in directory_lib.numbered(self.directory):
+      directory_lib.set_aside(path)
+
+  def _note_origin(
+    self,
+    place: pathlib.Path,
+    found: manifest.Manifest,
+    components: Collection[str] | None,
+    regex: str | None,
+    rename: Mapping[str, str] | None,
+  ) -> None:
+    partial = components is not None or regex is not None or bool(rename)
+    if place.resolve().parent == self.directory.resolve():
+      self._lineage = found.lineage
+      self._current = None if partial else found.step
+      return
+    parent = {
+      "path": str(place.resolve()),
+      "step": found.step,
+      "manifest_sha256": digest.file(place / manifest.NAME),
+      "tree_sha256": found.tree_sha256,
+      "components": sorted(components) if components is not None else None,
+      "regex": regex,
+      "rename": dict(rename or {}),
+    }
+    self._lineage = (*found.lineage, parent)
+    self._current = None

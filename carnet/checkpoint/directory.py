@@ -1,0 +1,209 @@
+"""The directory of steps: names, what counts as a step, and who may write."""
+
+import contextlib
+import fcntl
+import os
+import pathlib
+import re
+import shutil
+import socket
+import time
+
+from carnet import errors
+from carnet.checkpoint import faults, manifest
+
+STEPS = "checkpoints"  # the directory of steps below a workdir
+SIGNOFF = "SIGNOFF.json"
+PASSPORT = "MODEL_PASSPORT.json"
+
+_LOCK = ".lock"
+_STEP_NAME = re.compile(r"\d{9,}")
+_LEFTOVER_NAME = re.compile(r"\d{9,}\.\d+\.(writing|deleting)")
+_locked: set[pathlib.Path] = set()
+
+
+def step_name(step: int) -> str:
+  """Returns the name of a step's directory: nine digits or more."""
+  return f"{step:09d}"
+
+
+def numbered(root: pathlib.Path) -> list[pathlib.Path]:
+  """Returns everything that is named like a step, oldest first."""
+  if not root.is_dir():
+    return []
+  found = [p for p in root.iterdir() if _STEP_NAME.fullmatch(p.name)]
+  return sorted(found, key=lambda path: int(path.name))
+
+
+def read_manifest(path: pathlib.Path) -> manifest.Manifest:
+  """Returns the manifest of a step directory.
+
+  Raises:
+    CorruptError: there is none, it is unsound, or it is another step's.
+  """
+  where = path / manifest.NAME
+  try:
+    content = where.read_bytes()
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise faults.CorruptError(f"{where} is unreadable: {reason}") from error
+  found = manifest.decode(content, str(where))
+  numbered_as = _STEP_NAME.fullmatch(path.name)
+  if numbered_as and path.name != step_name(found.step):
+    raise faults.CorruptError(
+      f"{path} holds step {found.step}: it was renamed or swapped"
+    )
+  return found
+
+
+def complete(root: pathlib.Path) -> dict[int, manifest.Manifest]:
+  """Returns the manifests of all complete steps, oldest first."""
+  steps = {}
+  for path in numbered(root):
+    with contextlib.suppress(faults.CorruptError):
+      steps[int(path.name)] = read_manifest(path)
+  return steps
+
+
+def resolve(path: pathlib.Path) -> pathlib.Path:
+  """Returns the step directory that `path` means.
+
+  Args:
+    path: a step directory, a directory of steps, or a workdir; of several
+      steps, the newest complete one.
+
+  Raises:
+    UserError: there is no step.
+  """
+  if (path / manifest.NAME).exists():
+    return path
+  if _STEP_NAME.fullmatch(path.name) and path.is_dir():
+    raise faults.CorruptError(
+      f"{path} has no {manifest.NAME}: its save never ended, or it was removed"
+    )
+  for root in (path, path / STEPS):
+    steps = complete(root)
+    if steps:
+      return root / step_name(max(steps))
+  raise errors.UserError(
+    f"no checkpoint at {path}: give a step directory, a directory of steps, "
+    f"or a workdir with '{STEPS}/'"
+  )
+
+
+def foreign(root: pathlib.Path) -> list[str]:
+  """Returns what lies in the directory other than leftovers of saves."""
+  if not root.is_dir():
+    return []
+  names = sorted(path.name for path in root.iterdir())
+  return [
+    name
+    for name in names
+    if name != _LOCK and not _LEFTOVER_NAME.fullmatch(name)
+  ]
+
+
+def files(path: pathlib.Path) -> list[str]:
+  """Returns the paths of all files below `path`; links are not followed."""
+  found = []
+  for parent, _, names in os.walk(path):
+    for name in names:
+      found.append(str(pathlib.Path(parent, name).relative_to(path)))
+  return found
+
+
+def working_name(path: pathlib.Path, purpose: str) -> pathlib.Path:
+  """Returns a fresh name beside a step; `purpose` is writing or deleting."""
+  return path.with_name(f"{path.name}.{time.monotonic_ns()}.{purpose}")
+
+
+def sweep(root: pathlib.Path) -> None:
+  """Removes what interrupted saves and deletions left."""
+  for path in root.iterdir():
+    if _LEFTOVER_NAME.fullmatch(path.name):
+      shutil.rmtree(path, ignore_errors=True)
+
+
+def publish(source: pathlib.Path, path: pathlib.Path) -> None:
+  """Makes a written directory the step at `path`, in one rename.
+
+  What is there, and is not a valid step, is set aside and never deleted.
+  """
+  if path.exists():
+    set_aside(path)
+  os.rename(source, path)
+  synchronize(path.parent)
+
+
+def set_aside(path: pathlib.Path) -> pathlib.Path:
+  """Renames an unsound step; returns its new place."""
+  place = path.with_name(f"{path.name}.{time.time_ns()}.unsound")
+  os.rename(path, place)
+  return place
+
+
+def remove(path: pathlib.Path) -> None:
+  """Deletes a step; from its first instant it no longer counts as one."""
+  doomed = working_name(path, "deleting")
+  os.rename(path, doomed)
+  shutil.rmtree(doomed, ignore_errors=True)
+
+
+def synchronize(path: pathlib.Path) -> None:
+  """Waits until a file, or the entries of a directory, are on the disk."""
+  descriptor = os.open(path, os.O_RDONLY)
+  try:
+    os.fsync(descriptor)
+  finally:
+    os.close(descriptor)
+
+
+class Lock:
+  """The right to write to a directory, held until `release` or the end."""
+
+  def __init__(self, root: pathlib.Path) -> None:
+    self._root = root.resolve()
+    self._descriptor: int | None = None
+
+  def acquire(self) -> None:
+    """Takes the right; does nothing when it is held already.
+
+    Raises:
+      UserError: another writer has it, or the directory cannot be written.
+    """
+    if self._descriptor is not None:
+      return
+    # POSIX locks exclude other processes; the set excludes other objects.
+    if self._root in _locked:
+      raise self._refusal("this process")
+    try:
+      self._root.mkdir(parents=True, exist_ok=True)
+      descriptor = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    except OSError as error:
+      raise errors.UserError(
+        f"cannot write checkpoints to {self._root}: {error.strerror}"
+      ) from error
+    try:
+      fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      holder = os.pread(descriptor, 256, 0).decode(errors="replace")
+      os.close(descriptor)
+      raise self._refusal(holder or "another process") from error
+    os.ftruncate(descriptor, 0)
+    name = f"process {os.getpid()} on {socket.gethostname()}"
+    os.pwrite(descriptor, name.encode(), 0)
+    self._descriptor = descriptor
+    _locked.add(self._root)
+
+  def release(self) -> None:
+    """Gives the right back."""
+    if self._descriptor is not None:
+      os.close(self._descriptor)
+      self._descriptor = None
+      _locked.discard(self._root)
+
+  def _refusal(self, holder: str) -> errors.UserError:
+    return errors.UserError(
+      f"{self._root} is being written by {holder}: stop it, or use another "
+      "workdir"
+    )

@@ -1,0 +1,134 @@
+"""`manifest.json`: what a step directory holds, written last.
+
+It lists every leaf and every file with its sha256, and ends with a sha256 over
+itself. A step directory without a complete manifest is not a step. This file
+imports no JAX, so that tools can read manifests quickly.
+"""
+
+import dataclasses
+import importlib.metadata
+import json
+import math
+import platform
+from collections.abc import Mapping
+from typing import Any
+
+from carnet import errors, paths
+from carnet.checkpoint import digest, documents, faults
+
+NAME = "manifest.json"
+FORMAT = "carnet-checkpoint"
+FORMAT_VERSION = 1
+LIBRARIES = ("carnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
+
+
+@dataclasses.dataclass(frozen=True)
+class Leaf:
+  """One array: its component path, and a digest of its content."""
+
+  path: str
+  shape: tuple[int, ...]
+  dtype: str
+  size_bytes: int
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class File:
+  """One file, by its path below the step directory."""
+
+  path: str
+  size_bytes: int
+  sha256: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+  """The facts of one step.
+
+  `components` maps each name to "arrays" or "json". `lineage` lists the
+  checkpoints that this run started from, oldest first.
+  """
+
+  step: int
+  components: Mapping[str, str]
+  leaves: tuple[Leaf, ...]
+  files: tuple[File, ...]
+  metrics: Mapping[str, float | None]
+  lineage: tuple[Mapping[str, Any], ...]
+  libraries: Mapping[str, str]
+  created_utc: str
+
+  @property
+  def tree_sha256(self) -> str:
+    """The digest of all leaves: equal states have equal digests."""
+    return digest.tree((leaf.path, leaf.sha256) for leaf in self.leaves)
+
+
+def finite_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
+  """Returns the metrics as JSON numbers; NaN and infinities become None."""
+  numbers = {name: float(value) for name, value in metrics.items()}
+  return {n: v if math.isfinite(v) else None for n, v in numbers.items()}
+
+
+def library_versions() -> dict[str, str]:
+  """Returns the versions that a step records."""
+  versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
+  return {"python": platform.python_version(), **versions}
+
+
+def encode(manifest: Manifest) -> bytes:
+  """Returns the file's content: one line for each leaf, file and fact."""
+  body = {"format": FORMAT, "format_version": FORMAT_VERSION}
+  body |= dataclasses.asdict(manifest) | {"tree_sha256": manifest.tree_sha256}
+  body |= {"sha256": _self_digest(body)}
+  lines = [f"{json.dumps(key)}: {_pretty(body[key])}" for key in body]
+  return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+
+
+def decode(content: bytes, where: str) -> Manifest:
+  """Returns the manifest in `content`, which messages call `where`.
+
+  Raises:
+    CorruptError: it is cut off, altered, or not a manifest.
+    UserError: a newer version of this library wrote it.
+  """
+  body = documents.decode(content, where)
+  if not isinstance(body, dict) or body.get("format") != FORMAT:
+    raise faults.CorruptError(f"{where} is not a carnet manifest")
+  if body.pop("sha256", None) != _self_digest(body):
+    raise faults.CorruptError(f"{where} was altered: its own sha256 differs")
+  if body["format_version"] != FORMAT_VERSION:
+    raise errors.UserError(
+      f"{where} has format version {body['format_version']}, this carnet "
+      f"reads {FORMAT_VERSION}: install the version that wrote it"
+    )
+  try:
+    return _parse(body)
+  except (KeyError, TypeError, ValueError, errors.UserError) as error:
+    raise faults.CorruptError(f"{where} is malformed: {error}") from error
+
+
+def _parse(body: dict[str, Any]) -> Manifest:
+  leaves = [
+    Leaf(**row | {"shape": tuple(row["shape"])}) for row in body["leaves"]
+  ]
+  files = [File(**row) for row in body["files"]]
+  for path in (*(row.path for row in leaves), *(row.path for row in files)):
+    paths.check(path)
+  names = {field.name for field in dataclasses.fields(Manifest)}
+  facts = {name: body[name] for name in names}
+  facts |= {"leaves": tuple(leaves), "files": tuple(files)}
+  return Manifest(**facts | {"lineage": tuple(body["lineage"])})
+
+
+def _self_digest(body: Mapping[str, Any]) -> str:
+  canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
+  return digest.data(canonical.encode())
+
+
+def _pretty(value: Any) -> str:
+  if isinstance(value, list | tuple) and value:
+    rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
+    return f"[\n{rows}\n]"
+  return json.dumps(value)

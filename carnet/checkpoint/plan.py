@@ -1,0 +1,169 @@
+"""Which leaf is restored from which: a pure function of names and specs.
+
+Every leaf of the target is exactly one of restored, kept, missing, changed;
+every stored leaf is the source of a restored or changed one, or unexpected, or
+ignored. A stored path is first renamed, then the regular expression is matched
+in full against the resulting path, which is a path of the target. So one
+expression says which part of this run is restored, whatever its names were.
+"""
+
+import dataclasses
+import re
+from collections.abc import Callable, Collection, Mapping
+
+from carnet import errors
+from carnet.checkpoint import faults
+from carnet.checkpoint.leaves import Spec
+
+RESTORED = "restored"
+KEPT = "kept as initialised"
+MISSING = "missing"
+UNEXPECTED = "unexpected"
+CHANGED = "changed"
+IGNORED = "ignored"
+FAULTS = (MISSING, UNEXPECTED, CHANGED)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+  """The fate of one leaf; `source` is its stored path."""
+
+  path: str
+  status: str
+  source: str | None
+  stored: Spec | None
+  target: Spec | None
+
+
+def make(
+  stored: Mapping[str, Spec],
+  target: Mapping[str, Spec],
+  components: Collection[str] | None = None,
+  regex: str | None = None,
+  rename: Mapping[str, str] | None = None,
+) -> tuple[Row, ...]:
+  """Returns one row for each leaf of the target and each other stored leaf.
+
+  Args:
+    stored: what the checkpoint holds, by component path.
+    target: what it is to be loaded into, by component path.
+    components: leave all others as they are.
+    regex: leave every leaf as it is whose path does not match in full.
+    rename: pattern -> replacement for stored paths; the first full match wins.
+
+  Raises:
+    UserError: an expression is malformed, or two stored leaves get one path.
+    MismatchError: the expression matches nothing that is stored.
+  """
+  chosen = _selector(components, regex)
+  sources = _renamed(stored, rename or {})
+  rows = []
+  for path in sorted({*target, *sources}):
+    source = sources.get(path)
+    there = stored[source] if source is not None else None
+    here = target.get(path)
+    status = _status(there, here, chosen(path))
+    rows.append(Row(path, status, source, there, here))
+  if regex is not None and not any(chosen(path) for path in sources):
+    raise faults.MismatchError(_no_match(regex, components, sources))
+  return tuple(rows)
+
+
+def check(rows: Collection[Row]) -> None:
+  """Refuses a plan that is not a restore of everything it was asked for.
+
+  Raises:
+    MismatchError: leaves are missing, unexpected or changed; it names all.
+  """
+  bad = [row for row in rows if row.status in FAULTS]
+  if bad:
+    lines = "".join(f"\n  {describe(row)}" for row in bad)
+    raise faults.MismatchError(
+      f"the checkpoint does not fit ({len(bad)} leaves); adapt the "
+      f"configuration, narrow the regex, or pass strict=False:{lines}"
+    )
+
+
+def describe(row: Row) -> str:
+  """Returns one line about a leaf."""
+  renamed = row.source is not None and row.source != row.path
+  origin = f" (stored as {row.source})" if renamed else ""
+  if row.status == CHANGED:
+    return f"changed: {row.path}{origin} is {row.target}, stored {row.stored}"
+  return f"{row.status}: {row.path}{origin} {row.target or row.stored}"
+
+
+def _status(there: Spec | None, here: Spec | None, chosen: bool) -> str:
+  if not chosen:
+    return IGNORED if here is None else KEPT
+  if here is None:
+    return UNEXPECTED
+  if there is None:
+    return MISSING
+  return RESTORED if here.accepts(there) else CHANGED
+
+
+def _selector(
+  components: Collection[str] | None, regex: str | None
+) -> Callable[[str], bool]:
+  pattern = _compile(regex) if regex is not None else None
+
+  def chosen(path: str) -> bool:
+    if components is not None and path.split("/")[0] not in components:
+      return False
+    return pattern is None or pattern.fullmatch(path) is not None
+
+  return chosen
+
+
+def _renamed(
+  stored: Mapping[str, Spec], rename: Mapping[str, str]
+) -> dict[str, str]:
+  rules = [(_compile(pattern), text) for pattern, text in rename.items()]
+  sources: dict[str, str] = {}
+  for source in stored:
+    path = _rename(source, rules)
+    if path in sources:
+      raise errors.UserError(
+        f"rename gives '{source}' and '{sources[path]}' one path, '{path}'"
+      )
+    sources[path] = source
+  unused = [p.pattern for p, _ in rules if not any(map(p.fullmatch, stored))]
+  if unused:
+    raise faults.MismatchError(
+      f"rename patterns match no stored leaf: {unused}"
+    )
+  return sources
+
+
+def _rename(source: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
+  for pattern, text in rules:
+    match = pattern.fullmatch(source)
+    if match is not None:
+      try:
+        return match.expand(text)
+      except (re.error, IndexError) as error:
+        raise errors.UserError(
+          f"the replacement {text!r} does not fit {pattern.pattern!r}: {error}"
+        ) from error
+  return source
+
+
+def _compile(regex: str) -> re.Pattern[str]:
+  try:
+    return re.compile(regex)
+  except re.error as error:
+    raise errors.UserError(
+      f"{regex!r} is not a regular expression: {error}"
+    ) from error
+
+
+def _no_match(
+  regex: str, components: Collection[str] | None, sources: Collection[str]
+) -> str:
+  some = ", ".join(sorted(sources)[:5])
+  scope = f" of {sorted(components)}" if components is not None else ""
+  return (
+    f"regex {regex!r} matches no stored leaf{scope}; it must match a whole "
+    f"path; the checkpoint holds {len(sources)}: {some}, ..."
+  )

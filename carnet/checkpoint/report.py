@@ -1,0 +1,77 @@
+"""What a restore did, as data and as a table."""
+
+import collections
+import dataclasses
+import pathlib
+import posixpath
+
+import rich.console
+import rich.markup
+import rich.table
+
+from carnet.checkpoint import plan
+
+_LISTED_ROWS = 20  # of each fault; the error lists all of them
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """The rows of a plan for the step that was read.
+
+  `bytes_of` gives the stored size of each source path.
+  """
+
+  path: pathlib.Path
+  step: int
+  rows: tuple[plan.Row, ...]
+  bytes_of: dict[str, int]
+
+  def paths(self, status: str) -> list[str]:
+    """Returns the paths with one of the statuses of `plan`."""
+    return [row.path for row in self.rows if row.status == status]
+
+  def counts(self) -> dict[str, int]:
+    """Returns how many leaves have each status."""
+    return dict(collections.Counter(row.status for row in self.rows))
+
+  def size_bytes(self, status: str) -> int:
+    """Returns the stored bytes of the leaves with this status."""
+    rows = [row for row in self.rows if row.status == status]
+    return sum(self.bytes_of.get(row.source or "", 0) for row in rows)
+
+  def table(self) -> rich.table.Table:
+    """Returns the counts and bytes, each fault with its paths."""
+    title = rich.markup.escape(f"Restored from {self.path}")
+    table = rich.table.Table(title=title, title_justify="left")
+    table.add_column("leaves", justify="right")
+    table.add_column("status")
+    table.add_column("bytes", justify="right")
+    table.add_column("where", overflow="fold")
+    for status, count in self.counts().items():
+      size = f"{self.size_bytes(status):,}"
+      table.add_row(str(count), status, size, self._where(status))
+    return table
+
+  def print(self) -> None:
+    """Prints the table to standard error."""
+    rich.console.Console(stderr=True).print(self.table())
+
+  def _where(self, status: str) -> str:
+    rows = [row for row in self.rows if row.status == status]
+    if status in plan.FAULTS:
+      lines = [plan.describe(row) for row in rows[:_LISTED_ROWS]]
+      more = len(rows) - len(lines)
+      lines += [f"and {more} more"] if more else []
+    else:
+      lines = _branches([row.path for row in rows])
+    return rich.markup.escape("\n".join(lines))
+
+
+def _branches(paths: list[str]) -> list[str]:
+  """Returns for each component the path that its leaves share, and a count."""
+  groups = collections.defaultdict(list)
+  for path in paths:
+    groups[path.split("/")[0]].append(path)
+  return [
+    f"{posixpath.commonpath(group)} ({len(group)})" for group in groups.values()
+  ]
