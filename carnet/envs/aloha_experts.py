@@ -162,7 +162,7 @@ def _transfer_cube(cube: Triple) -> tuple[list[Waypoint], list[Waypoint]]:
 
 # The original has 0.05 and 0.00715, for MuJoCo 2.3; these are for 3.8.
 _INSERTED = 0.045  # metres of either hand from the middle at the end
-_LIFT_RIGHT = 0.0085  # metres by which the peg's hand is higher
+_LIFT_RIGHT = 0.0115  # metres by which the peg's hand is higher
 
 
 def _insertion(

@@ -1,13 +1,9 @@
 """A renderer without OpenGL: rays through the pixels, onto MuJoCo's geoms.
 
-A ray is tried only on the triangles whose screen rectangle holds its pixel,
-all pairs at once in numpy. MuJoCo's own caster (mj_multiRay) finds the same
-surfaces, held by tests/carnet/envs/test_raycast.py, but spends 9 microseconds
-on each ray that hits an arm, ten times as much. What never moves is cast once.
-Lambert shading by the lights of the scene; no textures, no shadows.
+Lambert shading by the lights of the scene; no textures, shadows or highlights.
+What never moves is cast once for each camera; the picture is the same.
 
-Legend: V vertices, F triangles, K pairs of triangle and ray, P rays that hit,
-N rays, G geoms. Camera axes as in MuJoCo: x right, y up, looking along -z.
+Legend: N rays, P rays that hit, G geoms. Camera axes as in MuJoCo.
 """
 
 import dataclasses
@@ -17,137 +13,14 @@ import numpy as np
 from jaxtyping import Float, Float32, Int64, UInt8, UInt64
 
 from carnet import errors
-from carnet.envs import renderers, triangles
+from carnet.envs import rays, renderers, triangles
 
 if TYPE_CHECKING:
   import mujoco
 
-_NEAR = 1e-3  # metres; no surface comes closer to a camera
-_NOTHING = np.uint64(2**64 - 1)
-_CAMERAS = 16  # remembered backgrounds
+_NOTHING = np.uint64(2**64 - 1)  # the key of a ray that meets nothing
+_BACKGROUNDS = 16  # remembered before all are forgotten
 _SIDES = {0: 1, 1: 1, 4: 2, 9: 3, 16: 4}  # rays a pixel: and along each side
-
-
-@dataclasses.dataclass(frozen=True)
-class Grid:
-  """Rays through the centres of cells on a plane at depth 1, row by row."""
-
-  height: int
-  width: int
-  focal: float  # cells per metre at depth 1
-
-  def rays(
-    self, cells: Int64[np.ndarray, " K"]
-  ) -> tuple[Float32[np.ndarray, " K"], Float32[np.ndarray, " K"]]:
-    """Returns x and y at depth 1 of the rays of these cells."""
-    row, column = np.divmod(cells, self.width)
-    x = (column - (self.width / 2 - 0.5)) / self.focal
-    y = ((self.height / 2 - 0.5) - row) / self.focal
-    return x.astype(np.float32), y.astype(np.float32)
-
-  def candidates(
-    self,
-    points: Float32[np.ndarray, "3 V"],
-    faces: Int64[np.ndarray, "3 F"],
-  ) -> tuple[
-    Int64[np.ndarray, " F2"], Int64[np.ndarray, " K"], Int64[np.ndarray, " K"]
-  ]:
-    """Returns faces that may meet a ray, and pairs: index in them, cell."""
-    scale = np.float32(self.focal) / np.maximum(-points[2], _NEAR)
-    count = self._count_behind(points, faces)
-    column = points[0] * scale + np.float32(self.width / 2 - 0.5)
-    left, right = _extent(column, faces, count, self.width)
-    wide = np.flatnonzero(left < right)
-    row = np.float32(self.height / 2 - 0.5) - points[1] * scale
-    count = None if count is None else count[wide]
-    top, bottom = _extent(row, faces[:, wide], count, self.height)
-    tall = np.flatnonzero(top < bottom)
-    kept, top, height = wide[tall], top[tall], (bottom - top)[tall]
-    left, width = left[kept], right[kept] - left[kept]
-    area = height * width
-    pair = np.repeat(np.arange(len(kept)), area)
-    place = np.arange(len(pair)) - np.repeat(np.cumsum(area) - area, area)
-    down, across = np.divmod(place, width[pair])
-    return kept, pair, (top[pair] + down) * self.width + left[pair] + across
-
-  def _count_behind(
-    self, points: Float32[np.ndarray, "3 V"], faces: Int64[np.ndarray, "3 F"]
-  ) -> Int64[np.ndarray, " F"] | None:
-    """Returns each face's vertices behind the camera, 3 if out of sight.
-
-    None, which most often is so, where no vertex is behind it.
-    """
-    x, y, z = points
-    behind = z > -_NEAR
-    if not behind.any():
-      return None
-    count = behind[faces].sum(0)
-    reach_x = z * np.float32(-self.width / 2 / self.focal)
-    reach_y = z * np.float32(-self.height / 2 / self.focal)
-    for beyond in (x > reach_x, -x > reach_x, y > reach_y, -y > reach_y):
-      count[beyond[faces].all(0)] = 3
-    return count
-
-
-def _extent(
-  position: Float32[np.ndarray, " V"],
-  faces: Int64[np.ndarray, "3 F"],
-  behind: Int64[np.ndarray, " F"] | None,
-  size: int,
-) -> tuple[Int64[np.ndarray, " F"], Int64[np.ndarray, " F"]]:
-  """Returns the first cell that a face spans and the one after its last.
-
-  `behind` counts a face's vertices behind the camera: with one or two its
-  projection is not bounded by theirs; with three it has none.
-  """
-  after = np.ceil(np.clip(position, 0, size)).astype(np.int64)
-  a, b, c = after[faces[0]], after[faces[1]], after[faces[2]]
-  first, end = np.minimum(np.minimum(a, b), c), np.maximum(np.maximum(a, b), c)
-  if behind is not None:
-    first = np.where(behind > 0, 0, first)
-    end = np.where(behind > 0, np.where(behind < 3, size, 0), end)
-  return first, end
-
-
-def cast(
-  grid: Grid,
-  points: Float32[np.ndarray, "3 V"],
-  faces: Int64[np.ndarray, "3 F"],
-) -> tuple[
-  Int64[np.ndarray, " P"], Int64[np.ndarray, " P"], Float32[np.ndarray, " P"]
-]:
-  """Returns face, cell and depth (metres) of all meetings.
-
-  A ray r passes the triangle abc where r.(a x b), r.(b x c) and r.(c x a) have
-  one sign. Two triangles compute their common edge alike, so that no ray slips
-  between them.
-  """
-  kept, pair, cell = grid.candidates(points, faces)
-  a, b, c = points[:, faces[:, kept]].swapaxes(0, 1)
-  edges = (_cross(b, c), _cross(c, a), _cross(a, b))
-  x, y = grid.rays(cell)
-  u, v, w = (x * e[0][pair] + y * e[1][pair] - e[2][pair] for e in edges)
-  total = u + v + w
-  inside = (np.minimum(np.minimum(u, v), w) >= 0) & (total > 0)
-  inside |= (np.maximum(np.maximum(u, v), w) <= 0) & (total < 0)
-  hit = np.flatnonzero(inside)
-  volume = (a * edges[0]).sum(0)
-  depth = volume[pair[hit]] / total[hit]
-  ahead = depth > _NEAR
-  hit = hit[ahead]
-  return kept[pair[hit]], cell[hit], depth[ahead]
-
-
-def _cross(
-  a: Float32[np.ndarray, "3 F"], b: Float32[np.ndarray, "3 F"]
-) -> Float32[np.ndarray, "3 F"]:
-  return np.stack(
-    [
-      a[1] * b[2] - a[2] * b[1],
-      a[2] * b[0] - a[0] * b[2],
-      a[0] * b[1] - a[1] * b[0],
-    ]
-  )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -156,7 +29,21 @@ class Pose:
 
   rotation: Float[np.ndarray, "3 3"]
   position: Float[np.ndarray, " 3"]
-  grid: Grid
+  grid: rays.Grid
+
+
+def look(
+  model: "mujoco.MjModel",
+  data: "mujoco.MjData",
+  camera: str,
+  height: int,
+  width: int,
+) -> Pose:
+  """Returns the camera's present pose, for a picture of this size."""
+  eye = data.camera(camera)
+  half_angle = np.radians(model.camera(camera).fovy[0]) / 2
+  grid = rays.Grid(height, width, float(height / 2 / np.tan(half_angle)))
+  return Pose(eye.xmat.reshape(3, 3).copy(), eye.xpos.copy(), grid)
 
 
 class Surfaces:
@@ -167,9 +54,10 @@ class Surfaces:
   ) -> None:
     self._mesh = triangles.gather(model, geoms)
     self._color = model.geom_rgba[geoms, :3].astype(np.float32)
-    headlight = model.vis.headlight
-    self._diffuse = np.vstack([headlight.diffuse, model.light_diffuse])
-    self._ambient = headlight.ambient + model.light_ambient.sum(0)
+    head = model.vis.headlight
+    diffuse = np.vstack([head.diffuse, model.light_diffuse])
+    self._diffuse = diffuse.astype(np.float32)
+    self._ambient = (head.ambient + model.light_ambient.sum(0)).astype("f4")
 
   def cast(
     self, data: "mujoco.MjData", pose: Pose
@@ -181,7 +69,7 @@ class Surfaces:
     for span, turn, shift in zip(mesh.spans, rotation, position, strict=True):
       np.matmul(turn, mesh.vertices[:, span], out=points[:, span])
       points[:, span] += shift[:, None]
-    face, cell, depth = cast(pose.grid, points, mesh.faces)
+    face, cell, depth = rays.cast(pose.grid, points, mesh.faces)
     bits = depth.astype(np.float32).view(np.uint32).astype(np.uint64)
     return bits << np.uint64(32) | face.astype(np.uint64), cell
 
@@ -240,19 +128,13 @@ class Renderer:
     self, data: "mujoco.MjData", camera: str
   ) -> UInt8[np.ndarray, "H W 3"]:
     """Returns the picture from the camera."""
-    pose = self._pose(data, camera)
-    nearest, image = (a.copy() for a in self._background(data, pose))
-    _draw(self._moving, data, pose, nearest, image)
-    return self._average(image)
-
-  def _pose(self, data: "mujoco.MjData", camera: str) -> Pose:
-    eye, settings = data.camera(camera), self._settings
-    height, width = settings.height * self._side, settings.width * self._side
-    half_angle = np.radians(self._model.camera(camera).fovy[0]) / 2
-    focal = float(height / 2 / np.tan(half_angle))
-    return Pose(
-      eye.xmat.reshape(3, 3).copy(), eye.xpos.copy(), Grid(height, width, focal)
+    height, width = self._settings.height, self._settings.width
+    pose = look(
+      self._model, data, camera, height * self._side, width * self._side
     )
+    nearest, image = (a.copy() for a in self._background(data, pose))
+    draw(self._moving, data, pose, nearest, image)
+    return self._average(image)
 
   def _background(
     self, data: "mujoco.MjData", pose: Pose
@@ -263,8 +145,8 @@ class Renderer:
     if found is None:
       count = pose.grid.height * pose.grid.width
       found = np.full(count, _NOTHING), np.zeros((count, 3), np.uint8)
-      _draw(self._still, data, pose, *found)
-      if len(self._backgrounds) >= _CAMERAS:  # one of them moves
+      draw(self._still, data, pose, *found)
+      if len(self._backgrounds) >= _BACKGROUNDS:  # one of them moves
         self._backgrounds.clear()
       self._backgrounds[place] = found
     return found
@@ -272,11 +154,8 @@ class Renderer:
   def _average(
     self, image: UInt8[np.ndarray, "N 3"]
   ) -> UInt8[np.ndarray, "H W 3"]:
-    height, width, side = (
-      self._settings.height,
-      self._settings.width,
-      self._side,
-    )
+    height, width = self._settings.height, self._settings.width
+    side = self._side
     if side == 1:
       return image.reshape(height, width, 3)
     cells = image.reshape(height, side, width, side, 3)
@@ -284,7 +163,7 @@ class Renderer:
     return ((total + side * side // 2) // (side * side)).astype(np.uint8)
 
 
-def _draw(
+def draw(
   surfaces: Surfaces,
   data: "mujoco.MjData",
   pose: Pose,

@@ -11,13 +11,14 @@ from carnet.envs import simulator
 if TYPE_CHECKING:
   import mujoco
 
-# A box's corners in units of its half sizes, and the two triangles of a side.
+# A box's corners in units of its half sizes, and its sides, which turn
+# counter-clockwise seen from outside as those of meshes do.
 _CORNERS = np.array(
   [(x, y, z) for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]
 )
 _SIDES = (
-  *((0, 1, 3, 2), (4, 5, 7, 6), (0, 1, 5, 4)),
-  *((2, 3, 7, 6), (0, 2, 6, 4), (1, 3, 7, 5)),
+  *((0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1)),
+  *((2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)),
 )
 _BOX = np.array(
   [half for a, b, c, d in _SIDES for half in ((a, b, c), (a, c, d))]
@@ -32,7 +33,7 @@ class Triangles:
   spans: tuple[slice, ...]  # of each geom in `vertices`
   vertices: Float32[np.ndarray, "3 V"]
   faces: Int64[np.ndarray, "3 F"]
-  normals: Float32[np.ndarray, "F 3"]  # of length 1, on either side
+  normals: Float32[np.ndarray, "F 3"]  # outwards, of length 1
   owner: Int64[np.ndarray, " F"]  # index into `geoms`
 
 
