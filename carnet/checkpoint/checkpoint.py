@@ -28,6 +28,7 @@ config = read_json(workdir, "config.json")
 """
 
 import logging
+import operator
 import pathlib
 import re
 import threading
@@ -73,7 +74,7 @@ class Checkpoint:
     keep: retention.Retention | None = None,
     verbose: bool = True,
   ) -> None:
-    self.directory = pathlib.Path(directory)
+    self.directory = pathlib.Path(directory).absolute()
     self.skipped: dict[str, str] = {}  # unsound step -> what is wrong with it
     self._keep = keep
     self._verbose = verbose
@@ -81,6 +82,7 @@ class Checkpoint:
     self._attachments: dict[str, bytes] = {}
     self._lineage: tuple[Mapping[str, Any], ...] = ()
     self._lock = directory_lib.Lock(self.directory)
+    self._unsound: set[int] = set()
     self._current: int | None = None  # the step that memory and disk agree on
     self._thread: threading.Thread | None = None
     self._failure: faults.SaveError | None = None
@@ -127,8 +129,14 @@ class Checkpoint:
       UserError: a leaf cannot be saved, or a newer step exists.
     """
     self.wait()
+    step = operator.index(step)
     if step == self._current:
       return False
+    if step < 0 or not self._components:
+      raise errors.UserError(
+        f"cannot save step {step} of {len(self._components)} components: "
+        "register what to save, and count steps from 0"
+      )
     self._lock.acquire()
     self._check_newest(step)
     captured = {
@@ -143,7 +151,7 @@ class Checkpoint:
       metrics=manifest.finite_metrics(metrics or {}),
       lineage=self._lineage,
       keep=self._keep,
-      unsound=self._unsound(),
+      unsound=frozenset(self._unsound),
     )
     self._thread = threading.Thread(target=self._write, args=(job,))
     self._thread.start()
@@ -226,6 +234,7 @@ class Checkpoint:
         return self.load(path).step
       except faults.CorruptError as error:
         self.skipped[path.name] = str(error)
+        self._unsound.add(int(path.name))
         _log.warning("skipped step %s: %s", path.name, error)
     self._begin(start_over)
     self.save(step)
@@ -279,6 +288,7 @@ class Checkpoint:
     try:
       writer.write(job)
       self._current = job.step
+      self._unsound.discard(job.step)
     except BaseException as error:
       line = str(error).splitlines()[0] if str(error) else ""
       self._failure = faults.SaveError(
@@ -290,10 +300,12 @@ class Checkpoint:
       _log.error("%s", self._failure)
 
   def _check_free(self, name: str) -> None:
-    taken = {*self._components, manifest.NAME}
-    taken |= {directory_lib.SIGNOFF, directory_lib.PASSPORT}
-    taken |= {attached.split("/")[0] for attached in self._attachments}
-    if name.split("/")[0] in taken - {"assets"} or name == "assets":
+    reserved = {manifest.NAME, directory_lib.SIGNOFF, directory_lib.PASSPORT}
+    taken = name.split("/")[0] in {*reserved, *self._components}
+    for other in self._attachments:
+      taken |= f"{name}/".startswith(f"{other}/")
+      taken |= f"{other}/".startswith(f"{name}/")
+    if taken:
       raise errors.UserError(f"the name '{name}' is taken in the checkpoint")
 
   def _check_known(
@@ -306,15 +318,12 @@ class Checkpoint:
         raise errors.unknown("stored component", name, found.components)
 
   def _check_newest(self, step: int) -> None:
-    newest = max(set(self.steps()) - self._unsound(), default=-1)
+    newest = max(set(self.steps()) - self._unsound, default=-1)
     if step <= newest:
       raise errors.UserError(
         f"cannot save step {step}: {self.directory} already holds step "
         f"{newest}; resume with load_or_save, or use another directory"
       )
-
-  def _unsound(self) -> frozenset[int]:
-    return frozenset(int(name) for name in self.skipped)
 
   def _begin(self, start_over: bool) -> None:
     present = directory_lib.foreign(self.directory)
@@ -349,5 +358,6 @@ class Checkpoint:
       "regex": regex,
       "rename": dict(rename or {}),
     }
-    self._lineage = (*found.lineage, parent)
+    news = [p for p in (*found.lineage, parent) if p not in self._lineage]
+    self._lineage = (*self._lineage, *news)
     self._current = None

@@ -117,10 +117,15 @@ def flatten(name: str, state: Any) -> dict[str, Any]:
 
 
 def specs(name: str, state: Any) -> dict[str, leaves.Spec]:
-  """Returns `component path -> what it is`, the target of a restore."""
+  """Returns `component path -> what it is`, the target of a restore.
+
+  Raises:
+    UserError: a leaf is of a kind that cannot be saved.
+  """
   if documents.holds(state):
     return {name: leaves.JSON}
-  return {p: leaves.spec(leaf, p) for p, leaf in flatten(name, state).items()}
+  flat = flatten(name, state)
+  return {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
 
 
 def unflatten(name: str, flat: Mapping[str, Any], state: Any) -> Any:
@@ -169,7 +174,7 @@ def capture(name: str, component: Component) -> Arrays | Json:
     return Json(documents.encode(state, name))
   _refuse_almost_json(name, state)
   flat = flatten(name, state)
-  found = specs(name, state)
+  found = {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
   for leaf in flat.values():
     leaves.prefetch(leaf)
   return Arrays(found, {p: leaves.snapshot(x, p) for p, x in flat.items()})

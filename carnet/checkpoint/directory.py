@@ -2,6 +2,7 @@
 
 import contextlib
 import fcntl
+import logging
 import os
 import pathlib
 import re
@@ -17,8 +18,9 @@ SIGNOFF = "SIGNOFF.json"
 PASSPORT = "MODEL_PASSPORT.json"
 
 _LOCK = ".lock"
-_STEP_NAME = re.compile(r"\d{9,}")
-_LEFTOVER_NAME = re.compile(r"\d{9,}\.\d+\.(writing|deleting)")
+_STEP_NAME = re.compile(r"[0-9]{9,}")
+_LEFTOVER_NAME = re.compile(r"[0-9]{9,}\.[0-9]+\.(writing|deleting)")
+_log = logging.getLogger(__name__)
 _locked: set[pathlib.Path] = set()
 
 
@@ -84,11 +86,19 @@ def resolve(path: pathlib.Path) -> pathlib.Path:
   for root in (path, path / STEPS):
     steps = complete(root)
     if steps:
-      return root / step_name(max(steps))
+      newest = root / step_name(max(steps))
+      _warn_newer(root, newest)
+      return newest
   raise errors.UserError(
     f"no checkpoint at {path}: give a step directory, a directory of steps, "
     f"or a workdir with '{STEPS}/'"
   )
+
+
+def _warn_newer(root: pathlib.Path, chosen: pathlib.Path) -> None:
+  for path in numbered(root):
+    if int(path.name) > int(chosen.name):
+      _log.warning("%s has no sound %s: not used", path, manifest.NAME)
 
 
 def foreign(root: pathlib.Path) -> list[str]:
@@ -202,8 +212,11 @@ class Lock:
       self._descriptor = None
       _locked.discard(self._root)
 
+  def __del__(self) -> None:
+    self.release()
+
   def _refusal(self, holder: str) -> errors.UserError:
     return errors.UserError(
-      f"{self._root} is being written by {holder}: stop it, or use another "
-      "workdir"
+      f"{self._root} is being written by {holder}: stop or close it, or use "
+      "another directory"
     )

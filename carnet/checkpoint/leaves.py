@@ -229,5 +229,6 @@ def _known(found: Spec, known: bool, where: str) -> Spec:
 def _refusal(where: str, what: str) -> errors.UserError:
   return errors.UserError(
     f"{where} is {what}, which an array component cannot hold: register "
-    "strings and other objects as a component of their own"
+    "text as a component of its own, give other objects state() and "
+    "load_state()"
   )

@@ -66,9 +66,19 @@ class Manifest:
 
 
 def finite_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
-  """Returns the metrics as JSON numbers; NaN and infinities become None."""
-  numbers = {name: float(value) for name, value in metrics.items()}
-  return {n: v if math.isfinite(v) else None for n, v in numbers.items()}
+  """Returns the metrics as JSON numbers; NaN and infinities become None.
+
+  Raises:
+    UserError: a metric is not one number.
+  """
+  numbers: dict[str, float | None] = {}
+  for name, value in metrics.items():
+    try:
+      number = float(value)
+    except (TypeError, ValueError) as error:
+      raise errors.UserError(f"metric '{name}' is not a number") from error
+    numbers[name] = number if math.isfinite(number) else None
+  return numbers
 
 
 def library_versions() -> dict[str, str]:
@@ -114,8 +124,11 @@ def _parse(body: dict[str, Any]) -> Manifest:
     Leaf(**row | {"shape": tuple(row["shape"])}) for row in body["leaves"]
   ]
   files = [File(**row) for row in body["files"]]
-  for path in (*(row.path for row in leaves), *(row.path for row in files)):
-    paths.check(path)
+  for file in files:
+    paths.check(file.path)
+  for leaf in leaves:
+    if body["components"][paths.check(leaf.path).split("/")[0]] != "arrays":
+      raise ValueError(f"leaf {leaf.path} is not of an array component")
   names = {field.name for field in dataclasses.fields(Manifest)}
   facts = {name: body[name] for name in names}
   facts |= {"leaves": tuple(leaves), "files": tuple(files)}

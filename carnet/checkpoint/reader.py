@@ -137,12 +137,16 @@ def _refuse(path: pathlib.Path, found: Iterable[str]) -> None:
 
 def _file_fault(root: pathlib.Path, file: manifest.File, hashed: bool) -> str:
   try:
-    status = os.lstat(root / file.path)
+    path = root / file.path
+    status = os.lstat(path)
+    # Nothing in the checkpoint may point out of it, nor to a device.
+    if path.resolve() != root.resolve() / file.path:
+      return f"{file.path} is behind a link"
     if not stat.S_ISREG(status.st_mode):
       return f"{file.path} is not a plain file"
     if status.st_size != file.size_bytes:
       return f"{file.path} has {status.st_size} bytes of {file.size_bytes}"
-    if hashed and digest.file(root / file.path) != file.sha256:
+    if hashed and digest.file(path) != file.sha256:
       return f"{file.path} differs from its sha256"
   except OSError as error:
     return f"{file.path} is unreadable: {error.strerror}"

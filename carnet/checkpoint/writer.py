@@ -10,6 +10,7 @@ import dataclasses
 import datetime
 import os
 import pathlib
+import shutil
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,6 +47,17 @@ def write(job: Job) -> None:
   final = job.root / directory.step_name(job.step)
   working = directory.working_name(final, "writing")
   working.mkdir()
+  try:
+    _fill(working, job)
+    directory.publish(working, final)
+  except BaseException:
+    shutil.rmtree(working, ignore_errors=True)  # the disk may be full
+    raise
+  if job.keep is not None:
+    _prune(job.root, job.keep, job.unsound - {job.step})
+
+
+def _fill(working: pathlib.Path, job: Job) -> None:
   rows: list[manifest.Leaf] = []
   for name, payload in job.payloads.items():
     if isinstance(payload, components.Json):
@@ -55,9 +67,6 @@ def write(job: Job) -> None:
   for name, content in job.attachments.items():
     _write_file(working / name, content)
   _write_manifest(working, job, rows)
-  directory.publish(working, final)
-  if job.keep is not None:
-    _prune(job.root, job.keep, job.unsound)
 
 
 def _write_arrays(

@@ -1,4 +1,4 @@
-"""What is saved comes back exactly: kinds of leaves, and kinds of components."""
+"""What is saved comes back exactly, whatever kind of leaf or component."""
 
 import collections
 import json
@@ -257,10 +257,13 @@ def test_attachments_cannot_take_a_name_in_use(tmp_path, name):
     checkpoint.attach(name, b"")
 
 
-@pytest.mark.parametrize("name", ["", "a/b", "a b", "..", "agent", "assets"])
+@pytest.mark.parametrize(
+  "name", ["", "a/b", "a b", "..", "agent", "assets", "manifest.json"]
+)
 def test_component_names_are_simple_and_free(tmp_path, name):
   checkpoint = checkpoint_lib.Checkpoint(tmp_path)
   checkpoint.register("agent", 0)
+  checkpoint.attach("assets/frame.png", b"")
   with pytest.raises(errors.UserError):
     checkpoint.register(name, 0)
 
