@@ -20,6 +20,8 @@ from carnet.envs import aloha_scene, base, renderers, simulator
 _LEFT_FINGER = "vx300s_left/10_left_gripper_finger"
 _RIGHT_FINGER = "vx300s_right/10_right_gripper_finger"
 _SOCKET = ("socket-1", "socket-2", "socket-3", "socket-4")
+_LOWEST = (-3.14158, -1.85005, -1.76278, -3.14158, -1.8675, -3.14158, 0.0)
+_HIGHEST = (3.14158, 1.25664, 1.6057, 3.14158, 2.23402, 3.14158, 1.0)
 Contacts = set[tuple[str, str]]
 
 
@@ -64,8 +66,8 @@ class AlohaEnv:
 
   control_hz = aloha_scene.CONTROL_HZ
   success_reward: float | None = 4.0
-  # Joint targets in rad (the widest joint), grippers 0 closed to 1 open.
-  action_space = base.Space((14,), "float32", -3.14158, 3.14158)
+  # Joint targets in rad, within the actuators' ranges; grippers 0 to 1.
+  action_space = base.Space((14,), "float32", _LOWEST * 2, _HIGHEST * 2)
 
   def __init__(
     self,
@@ -82,8 +84,12 @@ class AlohaEnv:
   ) -> None:
     self._mujoco = simulator.load()
     self._task, self._scene = task, aloha_scene.load(task)
+    if isinstance(cameras, str):
+      raise errors.UserError(f"cameras={cameras!r}: give a list of names")
     for camera in cameras:
       self._check_camera(camera)
+    if max_steps < 1:
+      raise errors.UserError(f"max_steps={max_steps}: at least one is needed")
     self._settings = renderers.Settings(
       renderer, height, width, shadows, msaa_samples
     )
@@ -94,8 +100,9 @@ class AlohaEnv:
     self._steps_left: int | None = None  # None: no episode is under way
     image = base.Space((height, width, 3), "uint8", 0.0, 255.0)
     self.observation_space = {f"images/{c}": image for c in cameras} | {
-      "qpos": base.Space((14,), "float32"),
-      "qvel": base.Space((14,), "float32"),
+      # Wider than any state met; grippers in units of their own span.
+      "qpos": base.Space((14,), "float32", -10.0, 10.0),
+      "qvel": base.Space((14,), "float32", -1000.0, 1000.0),
     }
 
   def reset(self, seed: int, observe: bool = True) -> base.Step:
@@ -181,7 +188,8 @@ def controls(action: Float[np.ndarray, " 14"]) -> Float[np.ndarray, " 16"]:
     raise errors.UserError(
       "the action holds a NaN or an infinity: the policy has diverged"
     )
-  arms = np.asarray(action, np.float64).reshape(2, 7)
+  # In the action's own precision, as gym_aloha: contacts feel the difference.
+  arms = np.asarray(action).reshape(2, 7)
   fingers = aloha_scene.gripper_to_metres(arms[:, 6:])
   return np.concatenate([arms[:, :6], fingers, -fingers], axis=1).reshape(16)
 

@@ -10,6 +10,7 @@ Departures, without which MuJoCo >= 3 grasps or inserts nothing: stiffer welds
 """
 
 import dataclasses
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -123,12 +124,14 @@ def _interpolate(waypoints: Sequence[Waypoint]) -> Float[np.ndarray, "T 8"]:
   return np.stack([np.interp(np.arange(STEPS), steps, r) for r in rows.T], 1)
 
 
-def _by(origin: Triple, x: float = 0, y: float = 0, z: float = 0) -> Triple:
+def _by(
+  origin: Triple, x: float = 0.0, y: float = 0.0, z: float = 0.0
+) -> Triple:
   return origin[0] + x, origin[1] + y, origin[2] + z
 
 
-_HALF = np.sqrt(0.5)  # sine and cosine of half of 90 degrees
-_THIRD = np.sqrt(0.75)  # cosine of half of 60 degrees; the sine is 1 / 2
+_HALF = math.sqrt(0.5)  # sine and cosine of half of 90 degrees
+_THIRD = math.sqrt(0.75)  # cosine of half of 60 degrees; the sine is 1 / 2
 _LEVEL = (1.0, 0.0, 0.0, 0.0)
 _ON_ITS_SIDE = (_HALF, _HALF, 0.0, 0.0)  # 90 degrees about x
 _DOWN_FROM_RIGHT = (_THIRD, 0.0, -0.5, 0.0)  # -60 degrees about y
@@ -139,23 +142,23 @@ def _transfer_cube(cube: Triple) -> tuple[list[Waypoint], list[Waypoint]]:
   meet = (0.0, 0.5, 0.25)
   rest_left, rest_right = aloha_scene.REST_HANDS
   left: list[Waypoint] = [
-    (0, rest_left, _LEVEL, 0),
-    (100, _by(meet, x=-0.1, z=-0.02), _ON_ITS_SIDE, 1),
-    (260, _by(meet, x=0.02, z=-0.02), _ON_ITS_SIDE, 1),
-    (310, _by(meet, x=0.02, z=-0.02), _ON_ITS_SIDE, 0),  # takes the cube
-    (360, _by(meet, x=-0.1, z=-0.02), _LEVEL, 0),
-    (400, _by(meet, x=-0.1, z=-0.02), _LEVEL, 0),
+    (0, rest_left, _LEVEL, 0.0),
+    (100, _by(meet, x=-0.1, z=-0.02), _ON_ITS_SIDE, 1.0),
+    (260, _by(meet, x=0.02, z=-0.02), _ON_ITS_SIDE, 1.0),
+    (310, _by(meet, x=0.02, z=-0.02), _ON_ITS_SIDE, 0.0),  # takes the cube
+    (360, _by(meet, x=-0.1, z=-0.02), _LEVEL, 0.0),
+    (400, _by(meet, x=-0.1, z=-0.02), _LEVEL, 0.0),
   ]
   right: list[Waypoint] = [
-    (0, rest_right, _LEVEL, 0),
-    (90, _by(cube, z=0.08), _DOWN_FROM_RIGHT, 1),
-    (130, _by(cube, z=-0.015), _DOWN_FROM_RIGHT, 1),
-    (170, _by(cube, z=-0.015), _DOWN_FROM_RIGHT, 0),  # grasps the cube
-    (200, _by(meet, x=0.05), _DOWN_FROM_RIGHT, 0),
-    (220, meet, _DOWN_FROM_RIGHT, 0),
-    (310, meet, _DOWN_FROM_RIGHT, 1),  # lets go
-    (360, _by(meet, x=0.1), _DOWN_FROM_RIGHT, 1),
-    (400, _by(meet, x=0.1), _DOWN_FROM_RIGHT, 1),
+    (0, rest_right, _LEVEL, 0.0),
+    (90, _by(cube, z=0.08), _DOWN_FROM_RIGHT, 1.0),
+    (130, _by(cube, z=-0.015), _DOWN_FROM_RIGHT, 1.0),
+    (170, _by(cube, z=-0.015), _DOWN_FROM_RIGHT, 0.0),  # grasps the cube
+    (200, _by(meet, x=0.05), _DOWN_FROM_RIGHT, 0.0),
+    (220, meet, _DOWN_FROM_RIGHT, 0.0),
+    (310, meet, _DOWN_FROM_RIGHT, 1.0),  # lets go
+    (360, _by(meet, x=0.1), _DOWN_FROM_RIGHT, 1.0),
+    (400, _by(meet, x=0.1), _DOWN_FROM_RIGHT, 1.0),
   ]
   return left, right
 
@@ -180,11 +183,11 @@ def _hold_and_push(
 ) -> list[Waypoint]:
   meet = (0.0, 0.5, 0.15 + lift)
   return [
-    (0, rest, _LEVEL, 0),
-    (120, _by(thing, z=0.08), rotation, 1),
-    (170, _by(thing, z=-0.03), rotation, 1),
-    (220, _by(thing, z=-0.03), rotation, 0),  # grasps
-    (285, _by(meet, x=side * 0.1), rotation, 0),
-    (340, _by(meet, x=side * _INSERTED), rotation, 0),
-    (400, _by(meet, x=side * _INSERTED), rotation, 0),
+    (0, rest, _LEVEL, 0.0),
+    (120, _by(thing, z=0.08), rotation, 1.0),
+    (170, _by(thing, z=-0.03), rotation, 1.0),
+    (220, _by(thing, z=-0.03), rotation, 0.0),  # grasps
+    (285, _by(meet, x=side * 0.1), rotation, 0.0),
+    (340, _by(meet, x=side * _INSERTED), rotation, 0.0),
+    (400, _by(meet, x=side * _INSERTED), rotation, 0.0),
   ]

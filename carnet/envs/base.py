@@ -12,12 +12,12 @@ Observation = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """Shape and dtype of an array, and its bounds, one number each."""
+  """Shape, dtype and bounds of an array; one bound for all, or one each."""
 
   shape: tuple[int, ...]
   dtype: str
-  low: float = -np.inf
-  high: float = np.inf
+  low: float | tuple[float, ...] = -np.inf
+  high: float | tuple[float, ...] = np.inf
 
 
 @dataclasses.dataclass(frozen=True)

@@ -55,9 +55,9 @@ class Renderer:
       self._renderer = _in_drawing_thread(create)
     except Exception as error:  # every platform fails in its own type
       raise errors.UserError(
-        f"renderer=gl cannot draw here ({_reason(error)}): apt-get install "
-        "libegl1 libgl1-mesa-dri (or libosmesa6, with MUJOCO_GL=osmesa), or "
-        "choose renderer=raycast, which needs no OpenGL"
+        "renderer=gl found no OpenGL here: apt-get install libegl1 "
+        "libgl1-mesa-dri (or libosmesa6, with MUJOCO_GL=osmesa), or choose "
+        "renderer=raycast, which needs none"
       ) from error
 
   def render(
@@ -70,11 +70,6 @@ class Renderer:
       return self._renderer.render()
 
     return _in_drawing_thread(draw)
-
-
-def _reason(error: Exception) -> str:
-  lines = str(error).strip().splitlines()
-  return lines[0][:100] if lines else type(error).__name__
 
 
 _OPEN: list[Any] = []  # touched by the drawing thread alone
