@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from act import image_codec, storage
+from carnet import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,8 +45,13 @@ class Settings:
 class Demonstration(Protocol):
   """One trial of an expert; the shape of `aloha_experts.Demonstration`."""
 
-  actions: Float[np.ndarray, "T A"]
-  success: bool
+  @property
+  def actions(self) -> Float[np.ndarray, "T A"]:
+    """What the expert did."""
+
+  @property
+  def success(self) -> bool:
+    """Whether the task was solved."""
 
 
 @runtime_checkable
@@ -148,7 +154,10 @@ class Recorder:
         last = frame + 1 == len(actions)
         before, step = step, environment.step(action, observe=not last)
         if step.is_last and not last:
-          raise RuntimeError(f"seed {seed}: the replay ended at step {frame}")
+          raise errors.UserError(
+            f"--max_steps={settings.max_steps} cuts the {len(actions)} steps "
+            f"of {settings.task}'s expert: allow at least as many"
+          )
         writer.add(
           {c: before.observation[f"images/{c}"] for c in settings.cameras},
           {

@@ -6,6 +6,7 @@ absent, the import itself fails although physics needs none of it.
 """
 
 import importlib
+import logging
 import os
 import sys
 import threading
@@ -24,6 +25,8 @@ def load() -> ModuleType:
     headless = sys.platform == "linux" and not os.environ.get("DISPLAY")
     if headless and not os.environ.get("MUJOCO_GL"):
       os.environ["MUJOCO_GL"] = "egl"
+    # PyOpenGL tells of every optional part it lacks, on each start.
+    logging.getLogger("OpenGL").setLevel(logging.WARNING)
     try:
       return importlib.import_module("mujoco")
     except ModuleNotFoundError as error:

@@ -62,7 +62,8 @@ class Environment:
     self._frame += 1
     reward = 4.0 if self._frame >= STEPS - 2 else float(self._frame % 3)
     observation = self._observe() if observe else None
-    return Step(observation, reward, False, self._frame >= 400, False)
+    last = self._frame >= self._settings.max_steps
+    return Step(observation, reward, False, last, False)
 
   def _observe(self) -> dict[str, np.ndarray]:
     size = self._settings.height, self._settings.width

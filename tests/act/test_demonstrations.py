@@ -313,6 +313,13 @@ def test_no_space_left_is_a_user_error(tmp_path):
   assert not list(tmp_path.iterdir())
 
 
+def test_a_step_limit_below_the_experts_is_refused(tmp_path):
+  settings = dataclasses.replace(NUMBERS, max_steps=19)
+  with pytest.raises(errors.UserError, match="--max_steps=19 cuts the 20"):
+    collect(tmp_path / "data", settings)
+  assert not list((tmp_path / "data").glob("*fake*"))
+
+
 @pytest.mark.parametrize("change", [{"episodes": 0}, {"width": 0}])
 def test_numbers_below_one_are_refused(tmp_path, change):
   settings = dataclasses.replace(NUMBERS, **change)
