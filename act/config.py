@@ -74,7 +74,7 @@ def default_config() -> config_dict.ConfigDict:
   config.normalization = config_dict.create(
     state="mean_std",  # or min_max, quantiles, quantile10, identity
     action="mean_std",
-    images="imagenet",  # mean_std with ImageNet's constants, or any of the above
+    images="imagenet",  # mean_std of ImageNet, or any of the above
     epsilon=1e-8,  # LeRobot: (x - mean) / (std + epsilon)
     # Joints that hardly move are not amplified: the original clips the
     # standard deviation below at 0.01, LeRobot does not.

@@ -12,7 +12,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float
 from ml_collections import config_dict
 
 from act import features as features_lib
@@ -25,9 +25,10 @@ Tree = dict[str, Any]
 class TrainState:
   """All that a training step changes, and the constants it needs."""
 
-  step: Int[Array, ""]
-  params: Tree
-  buffers: Tree
+  # Any: during tree operations the leaves are specs, shardings or None too
+  step: Any  # int32 []
+  params: Any
+  buffers: Any
   optimizer: Any
 
 

@@ -18,6 +18,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     app.run(main, flags_parser=_parse_flags)
   except errors.UserError as error:
     _fail(str(error))
+  except errors.Interrupted as stop:
+    sys.stderr.write(f"{stop}; run the same command again to go on\n")
+    sys.exit(stop.exit_code)
   except KeyboardInterrupt:
     sys.stderr.write("interrupted; run the same command again to go on\n")
     sys.exit(130)

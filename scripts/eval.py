@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from act import evaluate
+from act import evaluation
 from carnet import cli
 
 _CHECKPOINT = flags.DEFINE_string(
@@ -34,9 +34,9 @@ flags.mark_flag_as_required("checkpoint")
 
 
 def main(argv: Sequence[str]) -> None:
-  """Hands the flags to `act.evaluate` and prints what it found."""
+  """Hands the flags to `act.evaluation` and prints what it found."""
   del argv
-  report = evaluate.evaluate_checkpoint(
+  report = evaluation.evaluate_checkpoint(
     pathlib.Path(_CHECKPOINT.value),
     output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> None:
     videos=_VIDEOS.value,
     video_height=_VIDEO_HEIGHT.value,
   )
-  evaluate.print_report(report)
+  evaluation.print_report(report)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,85 @@
+"""Validation loss and simulated evaluation on a schedule during training."""
+
+import contextlib
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from act import dataset, evaluation, learner, policy
+from carnet import clock
+
+_VALIDATION_SEED = 0
+
+
+class Monitor:
+  """Measures the state when its time has come.
+
+  The validation batches are the same each time: the first so many of a fixed
+  shuffle of the held-out episodes.
+  """
+
+  def __init__(
+    self,
+    config: config_dict.ConfigDict,
+    data: dataset.Dataset,
+    held_out: Sequence[int],
+  ) -> None:
+    self._config, self._data, self._held_out = config, data, held_out
+    last, options = config.total_steps, config.evaluation
+    every = options.validation_every_steps if held_out else 0
+    self._validate_at = clock.Every(every, last)
+    self._simulate_at = clock.Every(options.every_steps, last)
+    self._validation_step = jax.jit(
+      functools.partial(
+        learner.validation_step, config, data.features, data.statistics
+      )
+    )
+
+  def __call__(self, step: int, state: learner.TrainState) -> dict[str, float]:
+    """Returns what is due at `step`, maybe nothing.
+
+    validation/l1 in normalised actions; evaluation/success_rate, low and high
+    of its 95 % interval, held_rate, and mean_return.
+    """
+    found = {}
+    if self._validate_at(step):
+      found |= self._validate(state)
+    if self._simulate_at(step):
+      found |= self._simulate(state)
+    return found
+
+  def _validate(self, state: learner.TrainState) -> dict[str, float]:
+    losses = [
+      self._validation_step(state, batch)["l1"]
+      for batch in self._validation_batches()
+    ]
+    return {"validation/l1": float(np.mean([float(x) for x in losses]))}
+
+  def _validation_batches(self) -> Iterator[dict[str, Any]]:
+    config = self._config
+    batches = dataset.make_iterator(
+      self._data,
+      self._held_out,
+      "frames",
+      config.batch_size,
+      config.model.chunk_size,
+      _VALIDATION_SEED,
+    )
+    with contextlib.closing(batches):
+      for _ in range(config.evaluation.validation_batches):
+        yield next(batches)
+
+  def _simulate(self, state: learner.TrainState) -> dict[str, float]:
+    config, data = self._config, self._data
+    acting = policy.Policy(
+      config, data.features, data.statistics, state.params, state.buffers
+    )
+    first = config.evaluation.first_seed
+    seeds = range(first, first + config.evaluation.episodes)
+    found = evaluation.run(config, acting, seeds).summary()
+    names = ("success_rate", "low", "high", "held_rate", "mean_return")
+    return {f"evaluation/{name}": found[name] for name in names}

@@ -1,0 +1,166 @@
+"""The training loop: demonstrations in, checkpoints out, exact on resume.
+
+Read `train` top to bottom: open the data, make the state, restore, then one
+line a gradient step. The one `jax.jit` of training is there.
+"""
+
+import contextlib
+import functools
+import math
+import pathlib
+import time
+from typing import Any
+
+import jax
+from ml_collections import config_dict
+
+from act import dataset, features, learner, monitor
+from act import workdir as workdir_lib
+from carnet import checkpoint as checkpoint_lib
+from carnet import clock, errors, mesh, metrics, progress
+from carnet import config as config_lib
+from carnet.checkpoint import signals
+
+Config = config_dict.ConfigDict
+
+
+def train(config: Config, workdir: pathlib.Path) -> None:
+  """Trains until `config.total_steps`, resuming what `workdir` holds.
+
+  SIGTERM and Ctrl-C save first; after a SIGKILL the newest checkpoint counts.
+  Either way the run ends with the parameters of an uninterrupted one.
+
+  Raises:
+    UserError: the data do not fit the config, or `workdir` is another run's.
+  """
+  data = dataset.open(
+    config.dataset.path,
+    config.dataset.cameras,
+    config.dataset.state,
+    config.dataset.episodes,
+  )
+  workdir_lib.check_environment(config, data)
+  training, held_out = dataset.split(
+    data.num_episodes, config.dataset.validation_fraction, config.seed
+  )
+  batches = _batches(config, data, training)
+  measure = monitor.Monitor(config, data, held_out)
+
+  devices = mesh.make_mesh(config.devices)
+  over_batch = mesh.batch_sharding(devices, config.batch_size)
+  state = learner.init_state(config, data.features)
+  layout = mesh.state_shardings(devices, state, config.fsdp)
+  facts = (config, data.features, data.statistics)
+  train_step = jax.jit(
+    functools.partial(learner.train_step, *facts),
+    out_shardings=(layout, None),
+    donate_argnums=0,
+  )
+
+  workdir_lib.claim(config, workdir)
+  with (
+    _open_checkpoint(config, workdir, data) as checkpoint,
+    signals.graceful() as stop,
+  ):
+    agent = checkpoint.register("agent", jax.device_put(state, layout))
+    checkpoint.register("data", batches)
+    _restore(config, checkpoint)
+    first = int(agent.value.step)
+    save_at = clock.Every(config.checkpoint.every_steps, config.total_steps)
+    with (
+      contextlib.closing(_Log(config, workdir, first)) as log,
+      progress.bar("training", config.total_steps, first) as bar,
+    ):
+      bar.update(first, "compiling, takes seconds to minutes")
+      for step in range(first + 1, config.total_steps + 1):
+        batch = jax.device_put(next(batches), over_batch)
+        agent.value, scalars = train_step(agent.value, batch)
+        bar.update(step, log(step, scalars))
+        found = measure(step, agent.value)
+        if found:
+          log.write(step, found)
+        if save_at(step) or found or stop:
+          checkpoint.save(step, metrics=found)
+        if stop:
+          raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
+
+
+def _batches(
+  config: Config, data: dataset.Dataset, episodes: tuple[int, ...]
+) -> Any:
+  return dataset.make_iterator(
+    data,
+    episodes,
+    config.dataset.sampling,
+    config.batch_size,
+    config.model.chunk_size,
+    config.seed,
+    config.dataset.workers,
+  )
+
+
+def _open_checkpoint(
+  config: Config, workdir: pathlib.Path, data: dataset.Dataset
+) -> checkpoint_lib.Checkpoint:
+  """Opens the checkpoints and attaches what evaluation needs besides arrays."""
+  options = config.checkpoint
+  simulated = config.evaluation.every_steps > 0
+  validated = config.evaluation.validation_every_steps > 0
+  keep = checkpoint_lib.Retention(
+    latest=options.keep_latest,
+    best=options.keep_best if simulated or validated else 0,
+    metric="evaluation/success_rate" if simulated else "validation/l1",
+    higher_is_better=simulated,
+    every_steps=options.keep_every_steps,
+  )
+  checkpoint = checkpoint_lib.Checkpoint(workdir / "checkpoints", keep=keep)
+  checkpoint.attach("config.json", config_lib.to_json(config))
+  checkpoint.attach("stats.json", data.statistics)
+  checkpoint.attach("features.json", features.to_json(data.features))
+  checkpoint.attach("dataset.json", data.metadata)
+  return checkpoint
+
+
+def _restore(config: Config, checkpoint: checkpoint_lib.Checkpoint) -> None:
+  """Goes on where this run stopped, or starts from another run's leaves."""
+  if checkpoint.latest() is None and config.from_checkpoint:
+    checkpoint.load(
+      pathlib.Path(config.from_checkpoint), regex=config.from_checkpoint_regex
+    )
+  checkpoint.load_or_save()
+
+
+class _Log:
+  """Metrics of the run: a line every so many steps, a note for the bar."""
+
+  def __init__(self, config: Config, workdir: pathlib.Path, step: int) -> None:
+    self._writer = metrics.open_writer(workdir, step)
+    self._at = clock.Every(config.log_every_steps, config.total_steps)
+    self._step, self._time = step, time.monotonic()
+    self._note = ""
+
+  def __call__(self, step: int, scalars: dict[str, jax.Array]) -> str:
+    """Records the scalars of a training step when due; returns the note."""
+    if not self._at(step):
+      return self._note
+    values = {f"train/{name}": float(x) for name, x in scalars.items()}
+    if not math.isfinite(values["train/loss"]):
+      raise errors.UserError(
+        f"the loss is {values['train/loss']} at step {step}: lower "
+        "--config.optimizer.learning_rate or look at the data; the newest "
+        "checkpoint is untouched"
+      )
+    now = time.monotonic()
+    rate = (step - self._step) / max(now - self._time, 1e-9)
+    self._step, self._time = step, now
+    self.write(step, values | {"train/steps_per_second": rate})
+    self._note = f"l1 {values['train/l1']:.3f}, {rate:.1f} steps/s"
+    return self._note
+
+  def write(self, step: int, values: dict[str, float]) -> None:
+    """Records values at once."""
+    self._writer.write(step, values)
+
+  def close(self) -> None:
+    """Flushes the files."""
+    self._writer.close()
