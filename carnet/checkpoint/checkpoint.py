@@ -34,7 +34,7 @@ import re
 import threading
 from collections.abc import Collection, Mapping
 from types import TracebackType
-from typing import Any
+from typing import Any, SupportsIndex
 
 from carnet import errors, paths
 from carnet.checkpoint import (
@@ -118,7 +118,9 @@ class Checkpoint:
       content = documents.encode(content, name)
     self._attachments[name] = content
 
-  def save(self, step: int, metrics: Mapping[str, Any] | None = None) -> bool:
+  def save(
+    self, step: SupportsIndex, metrics: Mapping[str, Any] | None = None
+  ) -> bool:
     """Starts to save; returns False if this very step is saved already.
 
     The state is captured before this returns; it is written in the background.
@@ -129,8 +131,8 @@ class Checkpoint:
       UserError: a leaf cannot be saved, or a newer step exists.
     """
     self.wait()
-    step = operator.index(step)
-    if step == self._current:
+    step = operator.index(step)  # also numpy's integers
+    if step == self._current and step in self.steps():
       return False
     if step < 0 or not self._components:
       raise errors.UserError(

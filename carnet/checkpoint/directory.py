@@ -79,7 +79,7 @@ def resolve(path: pathlib.Path) -> pathlib.Path:
   """
   if (path / manifest.NAME).exists():
     return path
-  if _STEP_NAME.fullmatch(path.name) and path.is_dir():
+  if _STEP_NAME.fullmatch(path.name) and path.exists():
     raise faults.CorruptError(
       f"{path} has no {manifest.NAME}: its save never ended, or it was removed"
     )
