@@ -14,7 +14,7 @@ import dataclasses
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float32, Int32, Int64
+from jaxtyping import Float32, Int, Int32, Int64
 
 _NEAR = 1e-3  # metres; no surface comes closer to a camera
 
@@ -27,17 +27,6 @@ class Rectangles(NamedTuple):
   height: Int32[np.ndarray, " F"]
   width: Int32[np.ndarray, " F"]
 
-  def pairs(
-    self, chosen: Int64[np.ndarray, " F2"], stride: int
-  ) -> tuple[Int64[np.ndarray, " K"], Int64[np.ndarray, " K"]]:
-    """Returns, for each cell of the chosen, its index in them and the cell."""
-    top, left, height, width = (a[chosen] for a in self)
-    area = height * width
-    pair = np.repeat(np.arange(len(area)), area)
-    place = np.arange(len(pair)) - np.repeat(np.cumsum(area) - area, area)
-    down, across = np.divmod(place, width[pair])
-    return pair, (top[pair] + down) * stride + left[pair] + across
-
 
 @dataclasses.dataclass(frozen=True)
 class Grid:
@@ -47,14 +36,21 @@ class Grid:
   width: int
   focal: float  # cells per metre at depth 1
 
+  def ray_y(self, row: Int64[np.ndarray, " K"]) -> Float32[np.ndarray, " K"]:
+    """Returns the y of a row's rays at depth 1."""
+    return (((self.height / 2 - 0.5) - row) / self.focal).astype(np.float32)
+
   def rays(
     self, cells: Int64[np.ndarray, " K"]
   ) -> tuple[Float32[np.ndarray, " K"], Float32[np.ndarray, " K"]]:
     """Returns x and y at depth 1 of the rays of these cells."""
     row, column = np.divmod(cells, self.width)
     x = (column - (self.width / 2 - 0.5)) / self.focal
-    y = ((self.height / 2 - 0.5) - row) / self.focal
-    return x.astype(np.float32), y.astype(np.float32)
+    return x.astype(np.float32), self.ray_y(row)
+
+  def column(self, x: Float32[np.ndarray, " K"]) -> Float32[np.ndarray, " K"]:
+    """Returns the column, not rounded, of the rays with this x at depth 1."""
+    return x * np.float32(self.focal) + np.float32(self.width / 2 - 0.5)
 
   def spanning(
     self, points: Float32[np.ndarray, "3 V"], faces: Int64[np.ndarray, "3 F"]
@@ -111,34 +107,63 @@ def cast(
 ) -> tuple[
   Int64[np.ndarray, " P"], Int64[np.ndarray, " P"], Float32[np.ndarray, " P"]
 ]:
-  """Returns face, cell and depth (metres) of all meetings.
+  """Returns face, cell and depth of all meetings of faces and rays.
 
-  A ray r passes the triangle abc where r.(a x b), r.(b x c) and r.(c x a) have
-  one sign. Two triangles compute their common edge alike, so that no ray slips
-  between them. Meshes are closed: only the sides facing the camera count.
+  Meshes are closed: only the sides that face the camera count.
   """
   kept, rectangles = grid.spanning(points, faces)
   a, b, c = points[:, faces[:, kept]].swapaxes(0, 1)
-  edges = np.stack([_cross(b, c), _cross(c, a), _cross(a, b)])  # [3, 3, F2]
-  volume = (a * edges[0]).sum(0)
-  front = np.flatnonzero(volume < 0)
-  pair, cell = rectangles.pairs(front, grid.width)
+  normal = _cross(b - a, c - a)
+  distance = (a * normal).sum(0)
+  front = np.flatnonzero(distance < 0)
+  a, b, c, normal = (v[:, front] for v in (a, b, c, normal))
+  edges = (_cross(b, c), _cross(c, a), _cross(a, b))
+  rectangles = Rectangles(*(v[front] for v in rectangles))
+  index, cell = _fill(grid, rectangles, edges)
   x, y = grid.rays(cell)
-  edges = edges[:, :, front]
-  u, v, w = (x * e[0][pair] + y * e[1][pair] - e[2][pair] for e in edges)
-  hit = np.flatnonzero(np.maximum(np.maximum(u, v), w) <= 0)
-  kept, pair, x, y = kept[front], pair[hit], x[hit], y[hit]
-  # From differences, as the sum of the edges' products rounds to 0.3 mm.
-  a = a[:, front]
-  normal = _cross(b[:, front] - a, c[:, front] - a)
-  slope = x * normal[0][pair] + y * normal[1][pair] - normal[2][pair]
-  distance = (a * normal).sum(0)[pair]
+  slope = x * normal[0][index] + y * normal[1][index] - normal[2][index]
   ahead = np.flatnonzero(slope < 0)  # not seen edge-on
-  return (
-    kept[pair[ahead]],
-    cell[hit[ahead]],
-    distance[ahead] / slope[ahead],
-  )
+  index = front[index[ahead]]
+  return kept[index], cell[ahead], distance[index] / slope[ahead]
+
+
+def _fill(
+  grid: Grid,
+  rectangles: Rectangles,
+  edges: tuple[Float32[np.ndarray, "3 F"], ...],
+) -> tuple[Int64[np.ndarray, " P"], Int64[np.ndarray, " P"]]:
+  """Returns faces and the cells within, row by row of their rectangles.
+
+  A ray r passes the triangle abc where r.(a x b), r.(b x c) and r.(c x a) are
+  all <= 0. On a row each of the three bounds x by one number, and two triangles
+  compute their common edge alike: no ray slips between them.
+  """
+  face, row = _expand(rectangles.top, rectangles.height)
+  y = grid.ray_y(row)
+  low = np.full(len(face), -np.inf, np.float32)
+  high = np.full(len(face), np.inf, np.float32)
+  for edge in edges:
+    slope = edge[0][face] + np.float32(0)  # never -0
+    with np.errstate(divide="ignore", invalid="ignore"):
+      bound = (edge[2][face] - y * edge[1][face]) / slope
+    # A NaN, of a row along an edge, bounds nothing.
+    low = np.fmax(low, np.where(slope < 0, bound, -np.inf))
+    high = np.fmin(high, np.where(slope < 0, np.inf, bound))
+  left, width = rectangles.left[face], rectangles.width[face]
+  first = np.clip(np.ceil(grid.column(low)), left, left + width)
+  end = np.clip(np.floor(grid.column(high)) + 1, first, left + width)
+  first = first.astype(np.int64)
+  inner, column = _expand(first, end.astype(np.int64) - first)
+  return face[inner], row[inner] * grid.width + column
+
+
+def _expand(
+  start: Int[np.ndarray, " N"], count: Int[np.ndarray, " N"]
+) -> tuple[Int64[np.ndarray, " M"], Int64[np.ndarray, " M"]]:
+  """Returns index i and number of every start[i] + 0 ... count[i] - 1."""
+  index = np.repeat(np.arange(len(count)), count)
+  offset = start - (np.cumsum(count) - count)
+  return index, np.arange(len(index)) + offset[index]
 
 
 def _cross(
