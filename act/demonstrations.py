@@ -8,26 +8,15 @@ their own, so a collection goes on where it was killed.
 """
 
 import contextlib
-import dataclasses
 import fcntl
 import os
 import pathlib
 import shutil
 from collections.abc import Iterator
 from concurrent import futures
-from importlib import metadata as packages
 from typing import Any
 
-import numpy as np
-
-import carnet
-from act import (
-  collection_workers,
-  image_codec,
-  recording,
-  statistics,
-  storage,
-)
+from act import collection_workers, completion, recording, storage
 from carnet import errors, progress
 
 Settings = recording.Settings
@@ -60,7 +49,7 @@ def collect(
   ):
     seeds, rejected = _find_seeds(submit, work, settings)
     _record(submit, root, work, settings, seeds)
-    _finish(root, work, settings, seeds, rejected)
+    completion.complete(root, work, settings, seeds, rejected)
   shutil.rmtree(work)
   return root
 
@@ -76,7 +65,7 @@ def _check(settings: Settings) -> None:
 def _is_finished(root: pathlib.Path, settings: Settings) -> bool:
   if (root / storage.METADATA_FILE).exists():
     metadata = storage.read_metadata(root)
-    _compare(root, metadata["settings"], _jsonable(settings))
+    _compare(root, metadata["settings"], settings.to_json())
     return True
   if root.exists() and not root.is_dir():
     raise errors.UserError(f"'{root}' is a file, not a directory")
@@ -103,23 +92,16 @@ def _compare(
     )
 
 
-def _jsonable(settings: Settings) -> dict[str, Any]:
-  return dataclasses.asdict(settings) | {"cameras": list(settings.cameras)}
-
-
-def _versions() -> dict[str, str]:
-  try:
-    mujoco = packages.version("mujoco")
-  except packages.PackageNotFoundError:
-    mujoco = "absent"
-  return {"carnet": carnet.__version__, "mujoco": mujoco}
-
-
 @contextlib.contextmanager
 def _claimed(root: pathlib.Path, settings: Settings) -> Iterator[pathlib.Path]:
   """Yields the work directory, held by this process alone."""
   work = root / _WORK
-  work.mkdir(parents=True, exist_ok=True)
+  try:
+    work.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(
+      f"cannot create '{root}': {error.strerror}"
+    ) from error
   with (work / "lock").open("w") as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -130,7 +112,7 @@ def _claimed(root: pathlib.Path, settings: Settings) -> Iterator[pathlib.Path]:
     for folder in (root, work):  # what a killed run was writing
       for path in folder.glob(f".*{storage.TEMPORARY}"):
         path.unlink()
-    asked = _jsonable(settings) | {"mujoco": _versions()["mujoco"]}
+    asked = settings.to_json() | {"mujoco": completion.versions()["mujoco"]}
     path = work / _SETTINGS_FILE
     if path.exists():
       _compare(root, storage.read_json(path), asked)
@@ -171,10 +153,11 @@ def _find_seeds(
 def _check_rejections(outcomes: dict[int, bool], settings: Settings) -> None:
   rejected = len(outcomes) - sum(outcomes.values())
   if rejected > settings.episodes + 20:
+    mujoco = completion.versions()["mujoco"]
     raise errors.UserError(
       f"the expert of {settings.task} failed on {rejected} of "
-      f"{len(outcomes)} seeds with mujoco {_versions()['mujoco']}: install "
-      "the pinned version (requirements.lock)"
+      f"{len(outcomes)} seeds with mujoco {mujoco}: install the pinned "
+      "version (requirements.lock)"
     )
 
 
@@ -207,83 +190,3 @@ def _is_recorded(
   if not path.exists() or not shard.exists():
     return False
   return shard.stat().st_size == int(storage.read_arrays(path)["bytes"])
-
-
-def _finish(
-  root: pathlib.Path,
-  work: pathlib.Path,
-  settings: Settings,
-  seeds: list[int],
-  rejected: list[int],
-) -> None:
-  """Writes everything beside the shards, metadata.json last."""
-  facts = [
-    storage.read_arrays(recording.episode_path(work, index))
-    for index in range(len(seeds))
-  ]
-  columns = {
-    name: np.concatenate([episode[name] for episode in facts])
-    for name in storage.LOW_DIMENSIONAL
-  }
-  storage.write_arrays(root / storage.LOW_DIMENSIONAL_FILE, columns)
-  vectors = [name for name in storage.LOW_DIMENSIONAL if name != "reward"]
-  sizes = {name: columns[name].shape[1] for name in vectors}
-  encoding = image_codec.choose(settings.height, settings.width)
-  camera: dict[str, Any] = {
-    "height": settings.height,
-    "width": settings.width,
-    "encoding": encoding,
-  }
-  if encoding == "jpeg":
-    camera["quality"] = image_codec.JPEG_QUALITY
-  cameras = dict.fromkeys(settings.cameras, camera)
-  shards: dict[str, dict[str, Any]] = {
-    storage.shard_name(settings.task, index, len(facts)): {
-      "bytes": int(episode["bytes"]),
-      "sha256": str(episode["sha256"]),
-    }
-    for index, episode in enumerate(facts)
-  }
-  lengths = [len(episode["reward"]) for episode in facts]
-  num_bytes = sum(shard["bytes"] for shard in shards.values())
-  storage.write_tfds_info(
-    root, settings.task, cameras, sizes, lengths, num_bytes
-  )
-  beside = (storage.LOW_DIMENSIONAL_FILE, "dataset_info.json", "features.json")
-  blocks = {name: statistics.of_vectors(columns[name]) for name in vectors}
-  for name in settings.cameras:
-    counts = np.sum([episode[f"counts/{name}"] for episode in facts], axis=0)
-    blocks[f"images/{name}"] = statistics.of_counts(counts)
-  storage.write_json(
-    root / storage.METADATA_FILE,
-    {
-      "format_version": storage.FORMAT_VERSION,
-      "task": settings.task,
-      "settings": _jsonable(settings),
-      "control_hz": float(facts[0]["control_hz"]),
-      "versions": _versions(),
-      "num_frames": sum(lengths),
-      "cameras": cameras,
-      "sizes": sizes,
-      "episodes": _episode_table(facts),
-      "rejected_seeds": rejected,
-      "statistics": blocks,
-      "files": shards | {name: storage.digest(root / name) for name in beside},
-    },
-  )
-
-
-def _episode_table(facts: list[dict[str, np.ndarray]]) -> list[dict[str, Any]]:
-  table: list[dict[str, Any]] = []
-  for episode in facts:
-    previous = table[-1] if table else {"first_frame": 0, "length": 0}
-    table.append(
-      {
-        "seed": int(episode["seed"]),
-        "length": len(episode["reward"]),
-        "first_frame": previous["first_frame"] + previous["length"],
-        "highest_reward": float(episode["reward"].max()),
-        "success": True,  # only successful trials are recorded
-      }
-    )
-  return table

@@ -21,6 +21,8 @@ from carnet import errors
 # One record at a time, read by the calling thread: reading ahead and threads
 # of its own only cost.
 _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+# A shard is an open file, and a process may open 1024 on most systems.
+_OPEN_SHARDS = 512
 
 
 class ImageReader:
@@ -64,21 +66,27 @@ class ImageReader:
 
   def _open(self) -> None:
     self._lock = threading.Lock()
-    self._readers: list[Any] = [None] * len(self._shards)
+    self._readers: dict[int, Any] = {}
 
   def _records(self, shard: int, positions: list[int]) -> list[bytes]:
     try:
-      with self._lock:
-        if self._readers[shard] is None:
-          self._readers[shard] = array_record_module.ArrayRecordReader(
-            str(self._shards[shard]), _OPTIONS
-          )
-      return self._readers[shard].read(positions)
+      return self._reader(shard).read(positions)
     except (RuntimeError, ValueError, IndexError, OSError) as error:
       raise errors.UserError(
         f"{self._shards[shard]}: unreadable record ({error}): delete the "
         "directory and collect the demonstrations again"
       ) from error
+
+  def _reader(self, shard: int) -> Any:
+    with self._lock:
+      if shard not in self._readers:
+        if len(self._readers) >= _OPEN_SHARDS:
+          # closes when the last thread that reads from it lets go
+          del self._readers[next(iter(self._readers))]
+        self._readers[shard] = array_record_module.ArrayRecordReader(
+          str(self._shards[shard]), _OPTIONS
+        )
+      return self._readers[shard]
 
   def _decode(
     self, record: bytes, out: dict[str, np.ndarray], shard: int

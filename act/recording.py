@@ -31,6 +31,10 @@ class Settings:
   msaa_samples: int = 0
   max_steps: int = 400
 
+  def to_json(self) -> dict[str, Any]:
+    """Returns the settings as JSON values."""
+    return dataclasses.asdict(self) | {"cameras": list(self.cameras)}
+
   def environment_options(self) -> dict[str, Any]:
     """Returns the options for `carnet.envs.make`."""
     options = dataclasses.asdict(self)

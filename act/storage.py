@@ -30,7 +30,16 @@ LOW_DIMENSIONAL = ("qpos", "qvel", "action", "reward")
 LOW_DIMENSIONAL_FILE = "low_dimensional.npz"
 METADATA_FILE = "metadata.json"
 TEMPORARY = ".tmp"
-_FULL = [os.strerror(e) for e in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)]
+_REFUSALS = [
+  os.strerror(number)
+  for number in (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EFBIG,
+    errno.EROFS,
+    errno.EACCES,
+  )
+]
 
 
 def name_of(task: str) -> str:
@@ -55,18 +64,28 @@ def atomic(path: pathlib.Path) -> Iterator[pathlib.Path]:
   """Yields a temporary name that becomes `path` on success, else nothing."""
   temporary = path.with_name(f".{path.name}.{os.getpid()}{TEMPORARY}")
   try:
-    yield temporary
-    temporary.replace(path)
-  except BaseException as error:
+    with naming_a_full_disk(path):
+      yield temporary
+      temporary.replace(path)
+  except BaseException:
     temporary.unlink(missing_ok=True)
-    # array_record reports these in words only
-    full = [reason for reason in _FULL if reason in str(error)]
-    if full:
-      raise errors.UserError(
-        f"{full[0]} while writing {path}: free some space and run the same "
-        "command again, which keeps what is finished"
-      ) from error
     raise
+
+
+@contextlib.contextmanager
+def naming_a_full_disk(path: pathlib.Path) -> Iterator[None]:
+  """Turns the errors of a disk that takes no more into a UserError."""
+  try:
+    yield
+  except Exception as error:
+    # by text, because array_record and others give no number
+    reasons = [reason for reason in _REFUSALS if reason in str(error)]
+    if not reasons:
+      raise
+    raise errors.UserError(
+      f"{reasons[0]} while writing {path}: mend that and run the same command "
+      "again, which keeps what is finished"
+    ) from error
 
 
 def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
@@ -109,8 +128,8 @@ def write_tfds_info(
   sizes: Mapping[str, int],
   shard_lengths: list[int],
   num_bytes: int,
-) -> None:
-  """Writes dataset_info.json and features.json for TensorFlow Datasets."""
+) -> tuple[str, ...]:
+  """Writes what TensorFlow Datasets reads; returns the names of the files."""
   import tensorflow_datasets as tfds  # a second of import; workers do without
 
   info = tfds.core.DatasetInfo(
@@ -137,7 +156,9 @@ def write_tfds_info(
     filename_template=template,
   )
   info.set_splits(tfds.core.splits.SplitDict([split]))
-  info.write_to_directory(os.fspath(directory))
+  with naming_a_full_disk(directory):
+    info.write_to_directory(os.fspath(directory))
+  return ("dataset_info.json", "features.json")
 
 
 def tfds_features(

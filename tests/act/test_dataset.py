@@ -1,6 +1,7 @@
 """Batches are exactly the demonstrations; their order is kept by a state."""
 
 import json
+import pickle
 import subprocess
 import sys
 
@@ -65,6 +66,18 @@ def test_images_equal_what_tensorflow_datasets_decodes(
         np.testing.assert_array_equal(
           images[camera][row], source[int(frame)]["images"][camera]
         )
+
+
+def test_more_shards_than_may_be_open_at_once(data, monkeypatch):
+  from act import image_reader
+
+  frames = np.random.default_rng(0).integers(0, data.num_frames, 60)
+  expected = data.images.read(frames)
+  monkeypatch.setattr(image_reader, "_OPEN_SHARDS", 2)
+  few = pickle.loads(pickle.dumps(data.images))  # starts with none open
+  for camera, images in few.read(frames).items():
+    np.testing.assert_array_equal(images, expected[camera])
+  assert len(few._readers) == 2
 
 
 def test_vectors_equal_what_tensorflow_datasets_decodes(tiny_dataset):

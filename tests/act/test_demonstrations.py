@@ -223,7 +223,7 @@ def test_ctrl_c_ends_soon_without_a_trace_and_goes_on(tmp_path):
   assert process.returncode == 130
   assert message == "interrupted; run the same command again to go on\n"
   assert not list(root.rglob("*.tmp"))
-  assert not alive(process.pid)
+  wait_until(lambda: not alive(process.pid))
   assert content(collect(root)) == expected
 
 
@@ -311,6 +311,14 @@ def test_no_space_left_is_a_user_error(tmp_path):
   with pytest.raises(errors.UserError, match="No space left on device while"):
     write()
   assert not list(tmp_path.iterdir())
+
+
+def test_a_directory_that_cannot_be_made(tmp_path):
+  (tmp_path / "file").write_text("")
+  with pytest.raises(errors.UserError, match="cannot create '.*Not a dir"):
+    collect(tmp_path / "file" / "data")
+  with pytest.raises(errors.UserError, match="is a file, not a directory"):
+    collect(tmp_path / "file")
 
 
 def test_a_step_limit_below_the_experts_is_refused(tmp_path):
