@@ -315,7 +315,7 @@ def test_no_space_left_is_a_user_error(tmp_path):
 
 def test_a_directory_that_cannot_be_made(tmp_path):
   (tmp_path / "file").write_text("")
-  with pytest.raises(errors.UserError, match="cannot create '.*Not a dir"):
+  with pytest.raises(errors.UserError, match=r"cannot create '.*Not a dir"):
     collect(tmp_path / "file" / "data")
   with pytest.raises(errors.UserError, match="is a file, not a directory"):
     collect(tmp_path / "file")
