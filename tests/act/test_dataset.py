@@ -2,7 +2,6 @@
 
 import copy
 import json
-
 import subprocess
 import sys
 
@@ -283,7 +282,7 @@ def test_impossible_splits(arguments, message):
 
 
 @pytest.fixture
-def copy(tiny_jpeg_dataset, tmp_path):
+def replica(tiny_jpeg_dataset, tmp_path):
   """Returns a copy that a test may damage."""
   for path in tiny_jpeg_dataset.iterdir():
     (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -312,39 +311,39 @@ def change_metadata(root, change):
     (lambda m: m["episodes"][0].pop("length"), "damaged"),
   ],
 )
-def test_damaged_metadata(copy, change, message):
-  change_metadata(copy, change)
+def test_damaged_metadata(replica, change, message):
+  change_metadata(replica, change)
   with pytest.raises(errors.UserError, match=message):
-    dataset.open(copy, ("top",))
+    dataset.open(replica, ("top",))
 
 
-def test_a_broken_npz(copy):
-  path = copy / storage.LOW_DIMENSIONAL_FILE
+def test_a_broken_npz(replica):
+  path = replica / storage.LOW_DIMENSIONAL_FILE
   path.write_bytes(bytes(path.stat().st_size))
   with pytest.raises(errors.UserError, match=r"low_dimensional\.npz: unread"):
-    dataset.open(copy, ("top",))
+    dataset.open(replica, ("top",))
 
 
-def test_a_truncated_shard(copy):
-  shard = copy / storage.shard_name("fake/numbers", 1, 2)
+def test_a_truncated_shard(replica):
+  shard = replica / storage.shard_name("fake/numbers", 1, 2)
   shard.write_bytes(shard.read_bytes()[:-100])
   with pytest.raises(errors.UserError, match=f"{shard.name}.*truncated"):
-    dataset.open(copy, ("top",))
+    dataset.open(replica, ("top",))
 
 
-def test_a_damaged_record_names_its_shard(copy):
-  data = dataset.open(copy, ("top",))
-  shard = copy / storage.shard_name("fake/numbers", 1, 2)
+def test_a_damaged_record_names_its_shard(replica):
+  data = dataset.open(replica, ("top",))
+  shard = replica / storage.shard_name("fake/numbers", 1, 2)
   shard.write_bytes(bytes(shard.stat().st_size))
   with pytest.raises(errors.UserError, match=f"{shard.name}: unreadable"):
     data.images.read(np.array([STEPS + 1]))
 
 
-def test_a_corrupt_jpeg_names_its_shard_through_grain(copy, monkeypatch):
+def test_a_corrupt_jpeg_names_its_shard_through_grain(replica, monkeypatch):
   from act import example
 
   shard = storage.shard_name("fake/numbers", 0, 2)
-  data = dataset.open(copy, ("top",))
+  data = dataset.open(replica, ("top",))
   find = example.find
   monkeypatch.setattr(example, "find", lambda *a: find(*a)[:200])
   with pytest.raises(errors.UserError, match=rf"{shard}.*'top': corrupt JPEG"):
