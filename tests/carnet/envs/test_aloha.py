@@ -166,9 +166,10 @@ def test_without_the_assets_the_extra_is_named(monkeypatch):
     envs.make("aloha/insertion", **SMALL)
 
 
-def digest(seed: int) -> str:
+def digest(seed: int, renderer: str = "raycast") -> str:
   """Returns a digest of the states and pictures of a short episode."""
-  env = envs.make("aloha/transfer_cube", **SMALL)
+  options = SMALL | {"renderer": renderer}
+  env = envs.make("aloha/transfer_cube", **options)
   env.reset(seed, observe=False)
   sum_of_all = hashlib.sha256()
   for index, action in enumerate(swing(seed, 25)):
@@ -180,10 +181,12 @@ def digest(seed: int) -> str:
   return sum_of_all.hexdigest()
 
 
-def test_threads_compute_what_one_thread_computes():
-  alone = [digest(seed) for seed in range(6)]
+@pytest.mark.parametrize("renderer", ["raycast", "gl"])
+def test_threads_compute_what_one_thread_computes(renderer):
+  alone = [digest(seed, renderer) for seed in range(6)]
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
-    assert list(pool.map(digest, range(6))) == alone
+    together = pool.map(lambda seed: digest(seed, renderer), range(6))
+    assert list(together) == alone
 
 
 OTHER_PROCESS = """
@@ -191,12 +194,13 @@ import importlib.util, sys
 spec = importlib.util.spec_from_file_location("test_aloha", sys.argv[1])
 module = importlib.util.module_from_spec(spec)
 spec.loader.exec_module(module)
-print(module.digest(3))
+print(module.digest(3, sys.argv[2]))
 """
 
 
-def test_another_process_computes_the_same_states_and_pictures():
-  command = [sys.executable, "-c", OTHER_PROCESS, __file__]
+@pytest.mark.parametrize("renderer", ["raycast", "gl"])
+def test_another_process_computes_the_same_states_and_pictures(renderer):
+  command = [sys.executable, "-c", OTHER_PROCESS, __file__, renderer]
   result = subprocess.run(command, capture_output=True, text=True, check=True)
-  assert result.stdout.strip() == digest(3)
+  assert result.stdout.strip() == digest(3, renderer)
   assert result.stderr == ""
