@@ -9,6 +9,7 @@ bilinearly (LeRobot: nearest neighbour); what comes from outside is black.
 Letters: B batch, H, W image.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -27,6 +28,17 @@ _COLOR = {
   "hue": (image_transforms.hue, 0.0),
   "sharpness": (image_transforms.sharpness, 1.0),
 }
+
+
+def batch(
+  batch: Mapping[str, Any], key: Key[Array, ""], config: config_dict.ConfigDict
+) -> dict[str, Any]:
+  """Returns the batch with each camera's images augmented; see `augment`."""
+  images = {
+    name: augment(image, jax.random.fold_in(key, index), config)
+    for index, (name, image) in enumerate(batch.get("images", {}).items())
+  }
+  return {**batch, "images": images} if images else dict(batch)
 
 
 def augment(

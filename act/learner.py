@@ -15,8 +15,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import config_dict
 
+from act import augmentation, model, normalize, optimizer, pretrained
 from act import features as features_lib
-from act import model, normalize, optimizer, pretrained
 
 Tree = dict[str, Any]
 
@@ -80,6 +80,9 @@ def train_step(
   """
   seed = jax.random.key(config.seed)
   network_key = jax.random.fold_in(seed, state.step)
+  # the network folds 0 and 1 from its key
+  augmentation_key = jax.random.fold_in(network_key, 2)
+  batch = augmentation.batch(batch, augmentation_key, config.augmentation)
   batch = normalize.batch(batch, statistics, config.normalization)
 
   def loss_of(params: Tree) -> tuple[jax.Array, dict[str, jax.Array]]:
@@ -99,6 +102,23 @@ def train_step(
     optimizer=optimizer_state,
   )
   return following, {**metrics, **optimizer_metrics}
+
+
+def _augment(
+  config: config_dict.ConfigDict,
+  features: features_lib.Features,
+  batch: dict[str, Any],
+  key: jax.Array,
+) -> dict[str, Any]:
+  images = {
+    camera: augmentation.augment(
+      jnp.asarray(batch["images"][camera]),
+      jax.random.fold_in(key, i),
+      config.augmentation,
+    )
+    for i, camera in enumerate(features.cameras)
+  }
+  return {**batch, "images": images}
 
 
 def validation_step(

@@ -241,6 +241,21 @@ def test_float_images_are_taken_as_they_are(batch):
   np.testing.assert_allclose(out, unit * 0.5, rtol=1e-6)
 
 
+def test_a_batch_augments_each_camera_on_its_own(batch):
+  config = make_config(1, **OFF | {"brightness": (0.5, 1.0)})
+  images = {"top": jnp.asarray(batch), "wrist": jnp.asarray(batch)}
+  whole = {"images": images, "state": jnp.zeros((16, 2))}
+  out = augmentation.batch(whole, jax.random.key(0), config)
+  assert out["state"] is whole["state"]
+  top, wrist = (np.asarray(out["images"][name]) for name in ("top", "wrist"))
+  assert np.abs(top - wrist).max() > 0.01
+  key = jax.random.key(0)
+  off = augmentation.batch(whole, key, make_config(0))
+  assert all(off["images"][name] is images[name] for name in images)
+  state = {"state": whole["state"]}
+  assert augmentation.batch(state, key, config) == state
+
+
 @pytest.mark.parametrize(
   ("change", "message"),
   [
