@@ -8,7 +8,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-  from carnet.checkpoint.access import read, read_json
+  from carnet.checkpoint.access import read, read_json, read_manifest
   from carnet.checkpoint.checkpoint import Checkpoint
   from carnet.checkpoint.faults import CorruptError, MismatchError, SaveError
   from carnet.checkpoint.report import Report
@@ -18,6 +18,7 @@ _HOMES = {
   "Checkpoint": "checkpoint",
   "read": "access",
   "read_json": "access",
+  "read_manifest": "access",
   "CorruptError": "faults",
   "MismatchError": "faults",
   "SaveError": "faults",
@@ -34,6 +35,7 @@ __all__ = [
   "SaveError",
   "read",
   "read_json",
+  "read_manifest",
 ]
 
 

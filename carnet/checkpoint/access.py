@@ -5,7 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 from carnet import errors, paths
-from carnet.checkpoint import directory, leaves, plan, reader
+from carnet.checkpoint import directory, leaves, manifest, plan, reader
 
 
 def read(
@@ -54,3 +54,13 @@ def read_json(path: pathlib.Path | str, name: str) -> Any:
   """
   place = directory.resolve(pathlib.Path(path))
   return reader.json(place, directory.read_manifest(place), name)
+
+
+def read_manifest(path: pathlib.Path | str) -> manifest.Manifest:
+  """Returns what a step says of itself: step, metrics, leaves, lineage.
+
+  Raises:
+    CorruptError: the manifest is not what was written.
+  """
+  place = directory.resolve(pathlib.Path(path))
+  return directory.read_manifest(place)

@@ -210,6 +210,7 @@ class Checkpoint:
       summary.print()
     if strict:
       plan.check(rows)
+    reader.check_files(place, found)
     merged = restore.merge(place, found, rows, states)
     for name, state in merged.items():
       self._components[name].load_state(state)

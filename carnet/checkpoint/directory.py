@@ -53,7 +53,7 @@ def read_manifest(path: pathlib.Path) -> manifest.Manifest:
   numbered_as = _STEP_NAME.fullmatch(path.name)
   if numbered_as and path.name != step_name(found.step):
     raise faults.CorruptError(
-      f"{path} holds step {found.step}: it was renamed or swapped"
+      f"{where} is of step {found.step}: it was renamed or swapped"
     )
   return found
 

@@ -91,9 +91,16 @@ def encode(manifest: Manifest) -> bytes:
   """Returns the file's content: one line for each leaf, file and fact."""
   body = {"format": FORMAT, "format_version": FORMAT_VERSION}
   body |= dataclasses.asdict(manifest) | {"tree_sha256": manifest.tree_sha256}
-  body |= {"sha256": _self_digest(body)}
-  lines = [f"{json.dumps(key)}: {_pretty(body[key])}" for key in body]
-  return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
+  return seal(body)
+
+
+def seal(body: Mapping[str, Any]) -> bytes:
+  """Returns JSON whose last entry is the sha256 of the lines before it.
+
+  `head -n -2 manifest.json | sha256sum` computes the same.
+  """
+  lines = [f"{json.dumps(key)}: {_pretty(body[key])},\n" for key in body]
+  return _seal(("{\n" + "".join(lines)).encode())
 
 
 def decode(content: bytes, where: str) -> Manifest:
@@ -103,14 +110,18 @@ def decode(content: bytes, where: str) -> Manifest:
     CorruptError: it is cut off, altered, or not a manifest.
     UserError: a newer version of this library wrote it.
   """
+  lines = content.splitlines(keepends=True)[:-2]
+  if content != _seal(b"".join(lines)):
+    raise faults.CorruptError(
+      f"{where} was altered or cut off: it does not end with the sha256 of "
+      "its other lines"
+    )
   body = documents.decode(content, where)
   if not isinstance(body, dict) or body.get("format") != FORMAT:
     raise faults.CorruptError(f"{where} is not a carnet manifest")
-  if body.pop("sha256", None) != _self_digest(body):
-    raise faults.CorruptError(f"{where} was altered: its own sha256 differs")
-  if body["format_version"] != FORMAT_VERSION:
+  if body.get("format_version") != FORMAT_VERSION:
     raise errors.UserError(
-      f"{where} has format version {body['format_version']}, this carnet "
+      f"{where} has format version {body.get('format_version')}, this carnet "
       f"reads {FORMAT_VERSION}: install the version that wrote it"
     )
   try:
@@ -135,9 +146,8 @@ def _parse(body: dict[str, Any]) -> Manifest:
   return Manifest(**facts | {"lineage": tuple(body["lineage"])})
 
 
-def _self_digest(body: Mapping[str, Any]) -> str:
-  canonical = json.dumps(body, sort_keys=True, separators=(",", ":"))
-  return digest.data(canonical.encode())
+def _seal(lines: bytes) -> bytes:
+  return lines + f'"sha256": "{digest.data(lines)}"\n}}\n'.encode()
 
 
 def _pretty(value: Any) -> str:

@@ -52,6 +52,29 @@ def sizes(found: manifest.Manifest) -> dict[str, int]:
   return held
 
 
+def check_files(path: pathlib.Path, found: manifest.Manifest) -> None:
+  """Compares every file with the manifest; of array data the size alone.
+
+  Raises:
+    CorruptError: files differ; it names all of them.
+  """
+  data = [
+    n for n, kind in found.components.items() if kind == components.ARRAYS
+  ]
+  _refuse(
+    path,
+    (
+      _file_fault(
+        path,
+        file,
+        hashed=file.size_bytes <= _SMALL_BYTES
+        or file.path.split("/")[0] not in data,
+      )
+      for file in found.files
+    ),
+  )
+
+
 def contents(
   path: pathlib.Path, found: manifest.Manifest, wanted: Collection[str]
 ) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
-from carnet.checkpoint import manifest, plan
+from carnet.checkpoint import plan
 
 
 def _state(value, actor=3):
@@ -64,14 +64,12 @@ def test_fine_tuning_takes_the_named_leaves_alone_and_notes_its_parent(
   assert checkpoint.load_or_save() == 0
   checkpoint.close()
 
-  place = tmp_path / "new/checkpoints/000000000"
-  found = manifest.decode((place / manifest.NAME).read_bytes(), "manifest")
-  (parent,) = found.lineage
+  (parent,) = checkpoint_lib.read_manifest(tmp_path / "new").lineage
   assert parent["path"] == str(tmp_path / "old/checkpoints/000000007")
   assert parent["step"] == 7
   assert parent["regex"] == "agent/params/encoder/.*"
-  old = (tmp_path / "old/checkpoints/000000007/manifest.json").read_bytes()
-  assert parent["tree_sha256"] == manifest.decode(old, "").tree_sha256
+  old = checkpoint_lib.read_manifest(tmp_path / "old")
+  assert parent["tree_sha256"] == old.tree_sha256
 
 
 def test_lineage_survives_a_resume_and_grows_with_generations(tmp_path):
@@ -85,8 +83,7 @@ def test_lineage_survives_a_resume_and_grows_with_generations(tmp_path):
   assert checkpoint.load_or_save() == 0
   checkpoint.save(1)
   checkpoint.close()
-  content = (tmp_path / "c/000000001/manifest.json").read_bytes()
-  lineage = manifest.decode(content, "").lineage
+  lineage = checkpoint_lib.read_manifest(tmp_path / "c").lineage
   assert [entry["step"] for entry in lineage] == [7, 0]
 
 
