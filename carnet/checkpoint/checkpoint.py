@@ -269,7 +269,8 @@ class Checkpoint:
     try:
       self.wait()
     finally:
-      self._lock.release()
+      if self._thread is None:  # an interrupt may leave it writing
+        self._lock.release()
 
   def __enter__(self) -> "Checkpoint":
     return self

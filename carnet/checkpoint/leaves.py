@@ -37,10 +37,15 @@ _JSON = "json"
 
 @dataclasses.dataclass(frozen=True)
 class Spec:
-  """Shape and dtype of a leaf, the dtype as the manifest names it."""
+  """Shape and dtype of a leaf, the dtype as the manifest names it.
+
+  `weak` is JAX's weak type: without it a resumed program would promote to
+  other dtypes than the one that went on. It is no reason to refuse a leaf.
+  """
 
   shape: tuple[int, ...]
   dtype: str
+  weak: bool = dataclasses.field(default=False, compare=False)
 
   def __str__(self) -> str:
     return f"{self.dtype}{list(self.shape)}"
@@ -83,7 +88,8 @@ def spec(leaf: Any, where: str) -> Spec:
       if type(leaf) is python:
         return Spec((), dtype)
     raise _refusal(where, f"a {type(leaf).__name__}")
-  found = Spec(tuple(leaf.shape), leaf.dtype.name)
+  weak = bool(getattr(leaf, "weak_type", False))
+  found = Spec(tuple(leaf.shape), leaf.dtype.name, weak)
   known = leaf.dtype in _ARRAYS and leaf.dtype.isnative
   return _known(found, known, where)
 
@@ -170,7 +176,8 @@ def rebuild(array: np.ndarray, spec: Spec, target: Any) -> Any:
   if isinstance(target, jax.Array | jax.ShapeDtypeStruct):
     if not isinstance(leaf, jax.Array):
       leaf = np.asarray(leaf, target.dtype)
-    return _place(leaf, target)
+    placed = _place(leaf, target)
+    return _weaken(placed) if spec.weak else placed
   if isinstance(target, np.ndarray):
     return np.asarray(leaf, target.dtype)
   if isinstance(target, np.generic):
@@ -189,6 +196,13 @@ def _place(leaf: Any, target: Any) -> jax.Array:
   if isinstance(target, jax.Array) and not target.committed:
     sharding = None
   return jax.device_put(leaf, sharding)
+
+
+def _weaken(array: jax.Array) -> jax.Array:
+  # jax.numpy makes weak arrays from Python numbers alone
+  return jax.lax.convert_element_type_p.bind(
+    array, new_dtype=array.dtype, weak_type=True, sharding=None
+  )
 
 
 def _host(leaf: Any, where: str) -> np.ndarray:

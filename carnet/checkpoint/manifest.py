@@ -24,13 +24,17 @@ LIBRARIES = ("carnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 @dataclasses.dataclass(frozen=True)
 class Leaf:
-  """One array: its component path, and a digest of its content."""
+  """One array: its component path, and a digest of its content.
+
+  `weak` is set for JAX's weakly typed arrays.
+  """
 
   path: str
   shape: tuple[int, ...]
   dtype: str
   size_bytes: int
   sha256: str
+  weak: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,6 +156,12 @@ def _seal(lines: bytes) -> bytes:
 
 def _pretty(value: Any) -> str:
   if isinstance(value, list | tuple) and value:
-    rows = ",\n".join(f"  {json.dumps(row)}" for row in value)
+    rows = ",\n".join(f"  {json.dumps(_without_defaults(r))}" for r in value)
     return f"[\n{rows}\n]"
   return json.dumps(value)
+
+
+def _without_defaults(row: Any) -> Any:
+  if isinstance(row, dict) and row.get("weak") is False:
+    return {key: value for key, value in row.items() if key != "weak"}
+  return row

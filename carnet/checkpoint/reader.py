@@ -34,7 +34,8 @@ _LATER_FILES = (manifest.NAME, directory.SIGNOFF, directory.PASSPORT)
 def specs(found: manifest.Manifest) -> dict[str, leaves.Spec]:
   """Returns what a step holds, by component path."""
   held = {
-    leaf.path: leaves.Spec(leaf.shape, leaf.dtype) for leaf in found.leaves
+    leaf.path: leaves.Spec(leaf.shape, leaf.dtype, leaf.weak)
+    for leaf in found.leaves
   }
   for name, kind in found.components.items():
     if kind == components.JSON:

@@ -76,9 +76,8 @@ def _write_arrays(
   for path, content in payload.contents.items():
     array, spec = content(), payload.specs[path]
     sha256 = digest.leaf(array)
-    rows.append(
-      manifest.Leaf(path, spec.shape, spec.dtype, array.nbytes, sha256)
-    )
+    facts = (path, spec.shape, spec.dtype, array.nbytes, sha256, spec.weak)
+    rows.append(manifest.Leaf(*facts))
     if array.size:  # Orbax refuses empty arrays; their row says it all
       full[components.key(name, path)] = array
   if full:

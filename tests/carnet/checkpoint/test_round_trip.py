@@ -72,6 +72,7 @@ def _assert_same(left, right):
       assert x.dtype == y.dtype, path
       if jax.dtypes.issubdtype(x.dtype, jax.dtypes.prng_key):
         x, y = jax.random.key_data(x), jax.random.key_data(y)
+      assert x.weak_type == y.weak_type, path
     else:
       assert type(x) is type(y), path
     x, y = np.asarray(x), np.asarray(y)
@@ -171,6 +172,34 @@ def test_a_counter_that_became_an_array_resumes_from_zero(tmp_path):
   restored = _load(tmp_path, {"step": 0, "x": jnp.zeros(1)})
   assert restored["step"].dtype == np.int32
   assert int(restored["step"]) == 5
+
+
+def test_a_number_takes_the_dtype_of_the_array_it_became(tmp_path):
+  _save(tmp_path, {"step": 5, "x": jnp.zeros(1)})
+  restored = _load(tmp_path, {"step": jnp.int32(0), "x": jnp.zeros(1)})
+  assert restored["step"].dtype == np.int32
+  assert int(restored["step"]) == 5
+
+
+def test_weak_types_come_back_since_they_decide_promotion(tmp_path):
+  state = {"weak": jnp.asarray(0.5), "strong": jnp.float32(0.5)}
+  assert state["weak"].weak_type
+  assert not state["strong"].weak_type
+  _save(tmp_path, state)
+  crossed = {"weak": state["strong"] * 0, "strong": state["weak"] * 0}
+  restored = _load(tmp_path, crossed)
+  x = jnp.ones(1, jnp.bfloat16)
+  assert restored["weak"].weak_type
+  assert (x * restored["weak"]).dtype == jnp.bfloat16
+  assert not restored["strong"].weak_type
+  assert float(restored["weak"]) == 0.5
+
+
+def test_restored_numpy_arrays_can_be_written_to(tmp_path):
+  _save(tmp_path, {"buffer": np.zeros((2, 3)), "x": np.array(1.0)})
+  restored = _load(tmp_path, {"buffer": np.ones((2, 3)), "x": np.array(0.0)})
+  for array in restored.values():
+    array[...] = 7.0
 
 
 def test_a_module_an_optimizer_and_an_iterator_register_in_one_line(tmp_path):
