@@ -1,21 +1,24 @@
 """The way into every script: flags in; one line and exit code 2 on mistakes."""
 
-import re
 import sys
 from collections.abc import Callable, Sequence
 
-from absl import app, flags
-from ml_collections import config_dict
+from absl import app, flags, logging
 
 from carnet import errors
-
-_OVERRIDE = re.compile(r"--(?:no)?config\.([\w.]+)")
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
   """Runs `main(argv)`; exits 2 on a `UserError` or bad flag, 130 on Ctrl-C."""
+
+  def quiet(argv: Sequence[str]) -> int | None:
+    # libraries tell of every file they write; --verbosity=0 shows it again
+    if not flags.FLAGS["verbosity"].present:
+      logging.set_verbosity(logging.WARNING)
+    return main(argv)
+
   try:
-    app.run(main, flags_parser=_parse_flags)
+    app.run(quiet, flags_parser=_parse_flags)
   except errors.UserError as error:
     _fail(str(error))
   except errors.Interrupted as stop:
@@ -35,26 +38,23 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   try:
     rest = flags.FLAGS(list(argv))
   except (AttributeError, KeyError) as error:
-    _fail(str(_unknown_key(argv) or error))
+    # ml_collections names the key and the nearest one, quoted twice over
+    message = str(error).replace("\\n", ": ").translate({39: None, 92: None})
+    _fail(f"unknown config key {message}")
   except (flags.Error, TypeError, ValueError, OSError) as error:
     _fail(f"{error} (--help lists the flags)")
+  _check_config_file()
   if len(rest) > 1:
     _fail(f"unexpected argument '{rest[1]}': flags are written --name=value")
   return rest
 
 
-def _unknown_key(argv: Sequence[str]) -> errors.UserError | None:
-  """Returns the error for the first override of a key that does not exist."""
-  config = flags.FLAGS["config"].value if "config" in flags.FLAGS else None
-  for argument in argv:
-    override = _OVERRIDE.match(argument)
-    if override is None or config is None:
-      continue
-    node = config
-    for key in override.group(1).split("."):
-      if not isinstance(node, config_dict.ConfigDict) or key not in node:
-        known = node.keys() if isinstance(node, config_dict.ConfigDict) else ()
-        path = f"config.{override.group(1)}"
-        return errors.unknown(f"config key '{path}':", key, known)
-      node = node[key]
-  return None
+def _check_config_file() -> None:
+  """A config file that cannot be read is reported by its first use."""
+  if "config" not in flags.FLAGS or flags.FLAGS["config"].value is None:
+    return
+  try:
+    flags.FLAGS["config"].value.keys()
+  except OSError as error:
+    # the message names every path that was tried; its first line is noise
+    _fail("--config cannot be loaded: " + str(error).split("\n", 1)[-1])

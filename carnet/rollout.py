@@ -189,7 +189,8 @@ def record(
     for index, action in enumerate(actions):
       if index % every_steps == 0:
         image = env.render(camera)
-        stream.height, stream.width = image.shape[:2]
+        if index == 0:
+          stream.height, stream.width = image.shape[:2]
         frame = av.VideoFrame.from_ndarray(image, format="rgb24")
         container.mux(stream.encode(frame))
       env.step(action, observe=False)

@@ -1,0 +1,73 @@
+"""Mistakes at a script's door: one line on stderr, exit code 2."""
+
+import pathlib
+import subprocess
+import sys
+
+import pytest
+
+ROOT = pathlib.Path(__file__).parents[2]
+SCRIPT = """
+import pathlib, signal, sys
+from absl import flags
+from ml_collections import config_flags
+from carnet import cli, errors
+config = config_flags.DEFINE_config_file("config", None, "A file.")
+fault = flags.DEFINE_string("fault", "", "What goes wrong.")
+
+def main(argv):
+  if fault.value == "user":
+    raise errors.UserError("no such\\nthing")
+  if fault.value == "bug":
+    raise RuntimeError("a bug keeps its traceback")
+  if fault.value == "signal":
+    raise errors.Interrupted("SIGTERM", "saved step 3")
+  print("width", config.value.model.width)
+
+cli.run(main)
+"""
+CONFIG = "--config=configs/act/quickstart.py"
+
+
+def _run(*arguments):
+  command = [sys.executable, "-c", SCRIPT, *arguments]
+  return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+
+
+def test_flags_reach_main():
+  done = _run(CONFIG, "--config.model.width=64")
+  assert (done.returncode, done.stdout) == (0, "width 64\n")
+  assert done.stderr == ""
+
+
+@pytest.mark.parametrize(
+  ("arguments", "message"),
+  [
+    ([CONFIG, "--fault=user"], "no such thing"),
+    ([CONFIG, "--config.model.widht=3"], 'Did you mean "width"'),
+    ([CONFIG, "--config.modle.width=3"], 'Did you mean "model"'),
+    ([CONFIG, "--config.model.width.deep=3"], "deep"),
+    ([CONFIG, "--config.model.width=wide"], "config.model.width=wide"),
+    (["--config=configs/act/absent.py"], "configs/act/absent.py"),
+    ([CONFIG, "--falt=user"], "falt"),
+    ([CONFIG, "fault=user"], "unexpected argument 'fault=user'"),
+  ],
+)
+def test_mistakes_end_with_one_line_and_two(arguments, message):
+  done = _run(*arguments)
+  assert done.returncode == 2, done.stderr
+  assert done.stderr.startswith("error: ")
+  assert message in done.stderr
+  assert done.stderr.count("\n") == 1
+
+
+def test_interruption_has_the_exit_code_of_its_signal():
+  done = _run(CONFIG, "--fault=signal")
+  assert done.returncode == 143
+  assert "saved step 3; run the same command again" in done.stderr
+
+
+def test_a_bug_keeps_its_traceback():
+  done = _run(CONFIG, "--fault=bug")
+  assert done.returncode == 1
+  assert "Traceback" in done.stderr
