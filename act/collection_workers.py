@@ -10,7 +10,9 @@ import multiprocessing
 import os
 import pathlib
 import signal
+import sys
 import threading
+import types
 from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import process
@@ -61,7 +63,7 @@ def start(
 
   def submit(method: str, *arguments: int) -> futures.Future[Any]:
     # A call may start a worker, which must not see Ctrl-C even while it does.
-    with _interrupts_ignored():
+    with _interrupts_ignored(), _main_hidden():
       return executor.submit(_call, method, *arguments)
 
   try:
@@ -102,6 +104,17 @@ def _interrupts_ignored() -> Iterator[None]:
     yield
   finally:
     signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def _main_hidden() -> Iterator[None]:
+  """Keeps a starting worker from importing the script, and JAX with it."""
+  main = sys.modules["__main__"]
+  sys.modules["__main__"] = types.ModuleType("__main__")
+  try:
+    yield
+  finally:
+    sys.modules["__main__"] = main
 
 
 def _initialize(

@@ -6,7 +6,9 @@ end in 3 fail.
 """
 
 import dataclasses
+import multiprocessing
 import os
+import sys
 import time
 from typing import Any
 
@@ -86,6 +88,9 @@ class Simulator:
   step_seconds: float = 0.0
 
   def demonstrate(self, task: str, seed: int) -> Demonstration:
+    if multiprocessing.parent_process() is not None:
+      heavy = {"jax", "tensorflow", "tensorflow_datasets"} & set(sys.modules)
+      assert not heavy, f"a worker imported {heavy}"
     actions = np.stack([qpos(seed, frame + 1) for frame in range(STEPS)])
     return Demonstration(actions, success=seed % 10 != 3)
 

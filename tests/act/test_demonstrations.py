@@ -165,6 +165,27 @@ def test_more_workers_write_the_same_bytes(tmp_path):
   assert content(collect(tmp_path / "two", workers=2)) == content(alone)
 
 
+def test_workers_do_not_import_what_the_script_imports(tmp_path):
+  script = tmp_path / "script.py"
+  folder = f"sys.path.insert(0, {str(COLLECT.parent)!r})"
+  script.write_text(
+    "import sys\n"
+    f"{folder}\n"
+    "import jax\n"  # a worker that imported this would say so
+    "import fake_simulator\n"
+    "from act import demonstrations\n"
+    "if __name__ == '__main__':\n"
+    "  demonstrations.collect(\n"
+    "    demonstrations.Settings('fake/numbers', 2, height=32, width=32),\n"
+    f"    {str(tmp_path / 'data')!r}, 2, fake_simulator.Simulator())\n"
+  )
+  result = subprocess.run(
+    [sys.executable, script], capture_output=True, text=True
+  )
+  assert result.returncode == 0, result.stderr
+  assert result.stderr == ""
+
+
 def test_a_finished_collection_returns_at_once(tmp_path):
   root = collect(tmp_path / "data")
   before = content(root)
