@@ -82,6 +82,7 @@ class Checkpoint:
     self._attachments: dict[str, bytes] = {}
     self._lineage: tuple[Mapping[str, Any], ...] = ()
     self._lock = directory_lib.Lock(self.directory)
+    self._present: set[int] = set()  # complete steps, once the lock is held
     self._unsound: set[int] = set()
     self._current: int | None = None  # the step that memory and disk agree on
     self._thread: threading.Thread | None = None
@@ -139,8 +140,13 @@ class Checkpoint:
         f"cannot save step {step} of {len(self._components)} components: "
         "register what to save, and count steps from 0"
       )
-    self._lock.acquire()
-    self._check_newest(step)
+    self._begin_writing()
+    newest = max(self._present - self._unsound, default=-1)
+    if step <= newest:
+      raise errors.UserError(
+        f"cannot save step {step}: {self.directory} already holds step "
+        f"{newest}; resume with load_or_save, or use another directory"
+      )
     captured = {
       name: components_lib.capture(name, component)
       for name, component in self._components.items()
@@ -231,7 +237,7 @@ class Checkpoint:
       UserError: the directory holds something, but no sound step.
     """
     self.wait()
-    self._lock.acquire()
+    self._begin_writing()
     for path in reversed(directory_lib.numbered(self.directory)):
       try:
         return self.load(path).step
@@ -239,7 +245,7 @@ class Checkpoint:
         self.skipped[path.name] = str(error)
         self._unsound.add(int(path.name))
         _log.warning("skipped step %s: %s", path.name, error)
-    self._begin(start_over)
+    self._clear(start_over)
     self.save(step)
     return step
 
@@ -292,6 +298,7 @@ class Checkpoint:
     try:
       writer.write(job)
       self._current = job.step
+      self._present.add(job.step)
       self._unsound.discard(job.step)
     except BaseException as error:
       line = str(error).splitlines()[0] if str(error) else ""
@@ -321,15 +328,12 @@ class Checkpoint:
       if name not in found.components:
         raise errors.unknown("stored component", name, found.components)
 
-  def _check_newest(self, step: int) -> None:
-    newest = max(set(self.steps()) - self._unsound, default=-1)
-    if step <= newest:
-      raise errors.UserError(
-        f"cannot save step {step}: {self.directory} already holds step "
-        f"{newest}; resume with load_or_save, or use another directory"
-      )
+  def _begin_writing(self) -> None:
+    if not self._lock.held:
+      self._lock.acquire()
+      self._present = set(self.steps())
 
-  def _begin(self, start_over: bool) -> None:
+  def _clear(self, start_over: bool) -> None:
     present = directory_lib.foreign(self.directory)
     if present and not start_over:
       reasons = "".join(f"\n  {why}" for why in self.skipped.values())
@@ -339,6 +343,7 @@ class Checkpoint:
       )
     for path in directory_lib.numbered(self.directory):
       directory_lib.set_aside(path)
+    self._present.clear()
 
   def _note_origin(
     self,

@@ -9,6 +9,7 @@ import re
 import shutil
 import socket
 import time
+import weakref
 
 from carnet import errors
 from carnet.checkpoint import faults, manifest
@@ -173,7 +174,12 @@ class Lock:
 
   def __init__(self, root: pathlib.Path) -> None:
     self._root = root.resolve()
-    self._descriptor: int | None = None
+    self._release: weakref.finalize | None = None
+
+  @property
+  def held(self) -> bool:
+    """Tells whether the right is held."""
+    return self._release is not None
 
   def acquire(self) -> None:
     """Takes the right; does nothing when it is held already.
@@ -181,7 +187,7 @@ class Lock:
     Raises:
       UserError: another writer has it, or the directory cannot be written.
     """
-    if self._descriptor is not None:
+    if self.held:
       return
     # POSIX locks exclude other processes; the set excludes other objects.
     if self._root in _locked:
@@ -202,21 +208,23 @@ class Lock:
     os.ftruncate(descriptor, 0)
     name = f"process {os.getpid()} on {socket.gethostname()}"
     os.pwrite(descriptor, name.encode(), 0)
-    self._descriptor = descriptor
     _locked.add(self._root)
+    # runs also when the lock is forgotten, or the program ends
+    self._release = weakref.finalize(self, _unlock, self._root, descriptor)
 
   def release(self) -> None:
     """Gives the right back."""
-    if self._descriptor is not None:
-      os.close(self._descriptor)
-      self._descriptor = None
-      _locked.discard(self._root)
-
-  def __del__(self) -> None:
-    self.release()
+    if self._release is not None:
+      self._release()
+      self._release = None
 
   def _refusal(self, holder: str) -> errors.UserError:
     return errors.UserError(
       f"{self._root} is being written by {holder}: stop or close it, or use "
       "another directory"
     )
+
+
+def _unlock(root: pathlib.Path, descriptor: int) -> None:
+  os.close(descriptor)
+  _locked.discard(root)

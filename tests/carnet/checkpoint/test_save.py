@@ -266,6 +266,7 @@ def test_what_is_only_named_like_a_step_is_passed_over(tmp_path, kind):
   if kind == "other step":
     pretender.rmdir()
     (tmp_path / "000000001").rename(pretender)
+    checkpoint, _ = _open(tmp_path, 1.0)
     checkpoint.save(1)
     checkpoint.close()
   checkpoint, agent = _open(tmp_path)
