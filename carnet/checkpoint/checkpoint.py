@@ -31,20 +31,17 @@ import logging
 import operator
 import pathlib
 import re
-import threading
 from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, SupportsIndex
 
 from carnet import errors, paths
 from carnet.checkpoint import (
-  components as components_lib,
-)
-from carnet.checkpoint import (
-  digest,
+  background,
   documents,
   faults,
   leaves,
+  lineage,
   manifest,
   plan,
   reader,
@@ -53,9 +50,8 @@ from carnet.checkpoint import (
   retention,
   writer,
 )
-from carnet.checkpoint import (
-  directory as directory_lib,
-)
+from carnet.checkpoint import components as components_lib
+from carnet.checkpoint import directory as directory_lib
 
 _log = logging.getLogger(__name__)
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -80,13 +76,12 @@ class Checkpoint:
     self._verbose = verbose
     self._components: dict[str, components_lib.Component] = {}
     self._attachments: dict[str, bytes] = {}
-    self._lineage: tuple[Mapping[str, Any], ...] = ()
+    self._lineage: lineage.Lineage = ()
     self._lock = directory_lib.Lock(self.directory)
     self._present: set[int] = set()  # complete steps, once the lock is held
     self._unsound: set[int] = set()
     self._current: int | None = None  # the step that memory and disk agree on
-    self._thread: threading.Thread | None = None
-    self._failure: faults.SaveError | None = None
+    self._background = background.Background(self._lock)
 
   def register(self, name: str, component: Any) -> Any:
     """Adds a component; returns what training updates.
@@ -161,8 +156,7 @@ class Checkpoint:
       keep=self._keep,
       unsound=frozenset(self._unsound),
     )
-    self._thread = threading.Thread(target=self._write, args=(job,))
-    self._thread.start()
+    self._background.start(job)
     return True
 
   def wait(self) -> None:
@@ -171,12 +165,11 @@ class Checkpoint:
     Raises:
       SaveError: it failed; the message says why.
     """
-    if self._thread is not None:
-      self._thread.join()
-      self._thread = None
-    failure, self._failure = self._failure, None
-    if failure is not None:
-      raise failure
+    step = self._background.wait()
+    if step is not None:
+      self._current = step
+      self._present.add(step)
+      self._unsound.discard(step)
 
   def load(
     self,
@@ -220,7 +213,14 @@ class Checkpoint:
     merged = restore.merge(place, found, rows, states)
     for name, state in merged.items():
       self._components[name].load_state(state)
-    self._note_origin(place, found, components, regex, rename)
+    same = all(row.status == plan.RESTORED for row in rows)
+    if place.resolve().parent == self.directory.resolve():
+      self._lineage = found.lineage
+      self._current = found.step if same else None
+    else:
+      part = (components, regex, rename)
+      self._lineage = lineage.extend(self._lineage, place, found, *part)
+      self._current = None
     return summary
 
   def load_or_save(self, step: int = 0, start_over: bool = False) -> int:
@@ -275,7 +275,7 @@ class Checkpoint:
     try:
       self.wait()
     finally:
-      if self._thread is None:  # an interrupt may leave it writing
+      if not self._background.busy:  # an interrupt may leave it writing
         self._lock.release()
 
   def __enter__(self) -> "Checkpoint":
@@ -293,22 +293,6 @@ class Checkpoint:
       if error is None:
         raise
       error.add_note(str(failure))  # the first error is the one to see
-
-  def _write(self, job: writer.Job) -> None:
-    try:
-      writer.write(job)
-      self._current = job.step
-      self._present.add(job.step)
-      self._unsound.discard(job.step)
-    except BaseException as error:
-      line = str(error).splitlines()[0] if str(error) else ""
-      self._failure = faults.SaveError(
-        f"saving step {job.step} to {job.root} failed: "
-        f"{type(error).__name__}: {line}; steps saved before are untouched"
-      )
-      self._failure.__cause__ = error
-      # The program may end without another call; then this is all it says.
-      _log.error("%s", self._failure)
 
   def _check_free(self, name: str) -> None:
     reserved = {manifest.NAME, directory_lib.SIGNOFF, directory_lib.PASSPORT}
@@ -344,29 +328,3 @@ class Checkpoint:
     for path in directory_lib.numbered(self.directory):
       directory_lib.set_aside(path)
     self._present.clear()
-
-  def _note_origin(
-    self,
-    place: pathlib.Path,
-    found: manifest.Manifest,
-    components: Collection[str] | None,
-    regex: str | None,
-    rename: Mapping[str, str] | None,
-  ) -> None:
-    partial = components is not None or regex is not None or bool(rename)
-    if place.resolve().parent == self.directory.resolve():
-      self._lineage = found.lineage
-      self._current = None if partial else found.step
-      return
-    parent = {
-      "path": str(place.resolve()),
-      "step": found.step,
-      "manifest_sha256": digest.file(place / manifest.NAME),
-      "tree_sha256": found.tree_sha256,
-      "components": sorted(components) if components is not None else None,
-      "regex": regex,
-      "rename": dict(rename or {}),
-    }
-    news = [p for p in (*found.lineage, parent) if p not in self._lineage]
-    self._lineage = (*self._lineage, *news)
-    self._current = None

@@ -189,12 +189,23 @@ def test_a_writer_in_another_process_is_refused(tmp_path):
   assert (allowed.returncode, allowed.stderr) == (0, "")
 
 
-def test_a_forgotten_checkpoint_lets_go(tmp_path):
+def test_a_forgotten_checkpoint_lets_go_once_it_has_written(
+  tmp_path, monkeypatch
+):
+  go_on = threading.Event()
+  _delay(monkeypatch, go_on)
   checkpoint, _ = _open(tmp_path)
   checkpoint.save(1)
-  checkpoint.wait()
   del checkpoint
   other, _ = _open(tmp_path)
+  with pytest.raises(errors.UserError, match="is being written by this"):
+    other.load_or_save()
+  go_on.set()
+  while other.latest() is None:
+    time.sleep(0.01)
+  for thread in threading.enumerate():
+    if thread is not threading.current_thread() and not thread.daemon:
+      thread.join()
   assert other.load_or_save() == 1
   other.close()
 
