@@ -54,8 +54,8 @@ def evaluate_checkpoint(
   start = time.monotonic()
   step_directory, config, acting = load(path, overrides or {})
   evaluation = run(config, acting, seeds)
-  step = int(step_directory.name)
-  output = output or step_directory.parents[1] / "evaluation" / f"{step:09d}"
+  step = directory.read_manifest(step_directory).step
+  output = output or _beside(step_directory) / f"{step:09d}"
   output.mkdir(parents=True, exist_ok=True)
   facts = {
     "checkpoint": str(step_directory),
@@ -69,6 +69,12 @@ def evaluate_checkpoint(
   evaluation.write(results, facts | {"seconds": round(seconds, 1)})
   films = film(config, evaluation, output, videos, video_height)
   return Report(step_directory, step, evaluation, results, films, seconds)
+
+
+def _beside(step_directory: pathlib.Path) -> pathlib.Path:
+  """Returns workdir/evaluation, or the like beside a step that was moved."""
+  home = step_directory.absolute().parent
+  return (home.parent if home.name == "checkpoints" else home) / "evaluation"
 
 
 def load(

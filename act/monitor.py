@@ -45,7 +45,7 @@ class Monitor:
     validation/l1 in normalised actions; evaluation/success_rate, low and high
     of its 95 % interval, held_rate, and mean_return.
     """
-    found = {}
+    found: dict[str, float] = {}
     if self._validate_at(step):
       found |= self._validate(state)
     if self._simulate_at(step):

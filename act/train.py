@@ -21,10 +21,8 @@ from carnet import clock, errors, mesh, metrics, progress
 from carnet import config as config_lib
 from carnet.checkpoint import signals
 
-Config = config_dict.ConfigDict
 
-
-def train(config: Config, workdir: pathlib.Path) -> None:
+def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
   """Trains until `config.total_steps`, resuming what `workdir` holds.
 
   SIGTERM and Ctrl-C save first; after a SIGKILL the newest checkpoint counts.
@@ -86,7 +84,9 @@ def train(config: Config, workdir: pathlib.Path) -> None:
 
 
 def _batches(
-  config: Config, data: dataset.Dataset, episodes: tuple[int, ...]
+  config: config_dict.ConfigDict,
+  data: dataset.Dataset,
+  episodes: tuple[int, ...],
 ) -> Any:
   return dataset.make_iterator(
     data,
@@ -100,7 +100,7 @@ def _batches(
 
 
 def _open_checkpoint(
-  config: Config, workdir: pathlib.Path, data: dataset.Dataset
+  config: config_dict.ConfigDict, workdir: pathlib.Path, data: dataset.Dataset
 ) -> checkpoint_lib.Checkpoint:
   """Opens the checkpoints and attaches what evaluation needs besides arrays."""
   options = config.checkpoint
@@ -121,7 +121,9 @@ def _open_checkpoint(
   return checkpoint
 
 
-def _restore(config: Config, checkpoint: checkpoint_lib.Checkpoint) -> None:
+def _restore(
+  config: config_dict.ConfigDict, checkpoint: checkpoint_lib.Checkpoint
+) -> None:
   """Goes on where this run stopped, or starts from another run's leaves."""
   if checkpoint.latest() is None and config.from_checkpoint:
     checkpoint.load(
@@ -133,7 +135,9 @@ def _restore(config: Config, checkpoint: checkpoint_lib.Checkpoint) -> None:
 class _Log:
   """Metrics of the run: a line every so many steps, a note for the bar."""
 
-  def __init__(self, config: Config, workdir: pathlib.Path, step: int) -> None:
+  def __init__(
+    self, config: config_dict.ConfigDict, workdir: pathlib.Path, step: int
+  ) -> None:
     self._writer = metrics.open_writer(workdir, step)
     self._at = clock.Every(config.log_every_steps, config.total_steps)
     self._step, self._time = step, time.monotonic()

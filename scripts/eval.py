@@ -37,7 +37,7 @@ def main(argv: Sequence[str]) -> None:
   """Hands the flags to `act.evaluation` and prints what it found."""
   del argv
   report = evaluation.evaluate_checkpoint(
-    pathlib.Path(_CHECKPOINT.value),
+    pathlib.Path(str(_CHECKPOINT.value)),
     output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
     overrides={

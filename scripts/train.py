@@ -24,7 +24,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
   """Hands the flags to `act.train.train`."""
   del argv
-  train.train(_CONFIG.value, pathlib.Path(_WORKDIR.value))
+  train.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)))
 
 
 if __name__ == "__main__":
