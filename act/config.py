@@ -116,6 +116,7 @@ def default_config() -> config_dict.ConfigDict:
     every_steps=10_000,  # simulated evaluation during training; 0 is never
     episodes=50,
     first_seed=0,  # demonstrations use seeds from 1000 on
+    video_camera="angle",  # for people to look at; the policy need not have it
     validation_every_steps=1_000,
     validation_batches=16,
   )

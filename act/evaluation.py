@@ -41,7 +41,7 @@ def evaluate_checkpoint(
   output: pathlib.Path | None = None,
   overrides: Mapping[str, Any] | None = None,
   videos: int = 1,
-  video_height: int = 240,
+  video_height: int = 360,
 ) -> Report:
   """Rolls out the policy of a checkpoint under `seeds` and files the results.
 
@@ -171,13 +171,13 @@ def film(
   height: int,
 ) -> tuple[pathlib.Path, ...]:
   """Writes an MP4 of each of the first `count` episodes; returns the paths."""
-  width = height * 4 // 3
-  camera = config.environment.cameras[0]
+  camera = config.evaluation.video_camera
+  size = {"height": height, "width": height * 4 // 3}
   paths = []
   for episode in evaluation.episodes[:count]:
     outcome = "success" if episode.success else "failure"
     path = directory / f"seed_{episode.seed}_{outcome}.mp4"
-    env = make_env(config, height=height, width=width)
+    env = make_env(config, cameras=(camera,), **size)
     try:
       rollout.record(env, episode.seed, episode.actions, camera, path)
     finally:

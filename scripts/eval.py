@@ -26,7 +26,7 @@ _COEFFICIENT = flags.DEFINE_float(
   "temporal_ensemble_coefficient", None, "m of the weights exp(-m i)."
 )
 _VIDEOS = flags.DEFINE_integer("videos", 1, "Episodes to film.", 0)
-_VIDEO_HEIGHT = flags.DEFINE_integer("video_height", 240, "Pixels.", 16)
+_VIDEO_HEIGHT = flags.DEFINE_integer("video_height", 360, "Pixels.", 16)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Directory of the results; beside the step if unset."
 )
