@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from act import convolution, pooling
+
 NORM_EPSILON = 1e-5
 
 # blocks of the four stages, and whether these are bottlenecks
@@ -84,28 +86,35 @@ def _norm(kind: str, channels: int) -> nnx.Module:
   return FrozenNorm(channels) if kind == "frozen" else GroupNorm(channels, 32)
 
 
-def _convolution(
-  inputs: int,
-  outputs: int,
-  size: int,
-  stride: int = 1,
-  dilation: int = 1,
-  *,
-  rngs: nnx.Rngs,
-) -> nnx.Conv:
-  """Pads both sides alike, as torch does; "SAME" is uneven at stride 2."""
-  padding = dilation * (size // 2)
-  return nnx.Conv(
-    inputs,
-    outputs,
-    (size, size),
-    strides=(stride, stride),
-    padding=((padding, padding), (padding, padding)),
-    kernel_dilation=(dilation, dilation),
-    use_bias=False,
-    kernel_init=nnx.initializers.variance_scaling(2.0, "fan_out", "normal"),
-    rngs=rngs,
-  )
+class Convolution(nnx.Module):
+  """A convolution without bias, padded alike on both sides, as in torch.
+
+  Flax's "SAME" is uneven at stride 2.
+  """
+
+  def __init__(
+    self,
+    inputs: int,
+    outputs: int,
+    size: int,
+    stride: int = 1,
+    dilation: int = 1,
+    *,
+    rngs: nnx.Rngs,
+  ):
+    """The kernel is square; its initial values are He's, by fan-out."""
+    padding = dilation * (size // 2)
+    self.geometry = convolution.Geometry(
+      strides=(stride, stride),
+      padding=((padding, padding), (padding, padding)),
+      dilation=(dilation, dilation),
+    )
+    init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
+    self.kernel = nnx.Param(init(rngs.params(), (size, size, inputs, outputs)))
+
+  def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
+    """Returns the cross-correlation of `x` and the kernel."""
+    return convolution.convolve(x, self.kernel[...], self.geometry)
 
 
 class Downsample(nnx.Module):
@@ -115,7 +124,7 @@ class Downsample(nnx.Module):
     self, inputs: int, outputs: int, stride: int, norm: str, rngs: nnx.Rngs
   ):
     """`norm` is one of `NORMS`."""
-    self.conv = _convolution(inputs, outputs, 1, stride, rngs=rngs)
+    self.conv = Convolution(inputs, outputs, 1, stride, rngs=rngs)
     self.norm = _norm(norm, outputs)
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
@@ -130,9 +139,9 @@ class BasicBlock(nnx.Module):
     self, inputs: int, width: int, stride: int, norm: str, rngs: nnx.Rngs
   ):
     """`width` channels come out; `norm` is one of `NORMS`."""
-    self.conv1 = _convolution(inputs, width, 3, stride, rngs=rngs)
+    self.conv1 = Convolution(inputs, width, 3, stride, rngs=rngs)
     self.norm1 = _norm(norm, width)
-    self.conv2 = _convolution(width, width, 3, rngs=rngs)
+    self.conv2 = Convolution(width, width, 3, rngs=rngs)
     self.norm2 = _norm(norm, width)
     if stride != 1 or inputs != width:
       self.downsample = Downsample(inputs, width, stride, norm, rngs)
@@ -159,11 +168,11 @@ class Bottleneck(nnx.Module):
   ):
     """`width` channels inside, four times as many come out."""
     outputs = width * BOTTLENECK_EXPANSION
-    self.conv1 = _convolution(inputs, width, 1, rngs=rngs)
+    self.conv1 = Convolution(inputs, width, 1, rngs=rngs)
     self.norm1 = _norm(norm, width)
-    self.conv2 = _convolution(width, width, 3, stride, dilation, rngs=rngs)
+    self.conv2 = Convolution(width, width, 3, stride, dilation, rngs=rngs)
     self.norm2 = _norm(norm, width)
-    self.conv3 = _convolution(width, outputs, 1, rngs=rngs)
+    self.conv3 = Convolution(width, outputs, 1, rngs=rngs)
     self.norm3 = _norm(norm, outputs)
     if stride != 1 or inputs != outputs:
       self.downsample = Downsample(inputs, outputs, stride, norm, rngs)
@@ -228,7 +237,7 @@ class ResNet(nnx.Module):
   ):
     """`name` is a key of `RESNETS`; `dilate_last` gives 1/16 not 1/32."""
     blocks, bottleneck = RESNETS[name]
-    self.conv1 = _convolution(3, widths[0], 7, 2, rngs=rngs)
+    self.conv1 = Convolution(3, widths[0], 7, 2, rngs=rngs)
     self.norm1 = _norm(norm, widths[0])
     inputs = widths[0]
     for i, (count, width) in enumerate(zip(blocks, widths, strict=True)):
@@ -248,15 +257,10 @@ class ResNet(nnx.Module):
 
   def __call__(self, x: Float[Array, "N H W 3"]) -> Float[Array, "N h w C"]:
     """Returns the features of normalised images."""
-    x = max_pool(jax.nn.relu(self.norm1(self.conv1(x))))
+    x = pooling.max_pool(jax.nn.relu(self.norm1(self.conv1(x))))
     for i in range(1, 5):
       x = getattr(self, f"stage{i}")(x)
     return x
-
-
-def max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
-  """Returns the maxima of 3x3 windows at stride 2, padded with -infinity."""
-  return nnx.max_pool(x, (3, 3), strides=(2, 2), padding=((1, 1), (1, 1)))
 
 
 class SmallBackbone(nnx.Module):
@@ -273,8 +277,8 @@ class SmallBackbone(nnx.Module):
     inputs = 3
     for i, width in enumerate(widths, start=1):
       size = 5 if i == 1 else 3
-      convolution = _convolution(inputs, width, size, 2, rngs=rngs)
-      setattr(self, f"conv{i}", convolution)
+      layer = Convolution(inputs, width, size, 2, rngs=rngs)
+      setattr(self, f"conv{i}", layer)
       setattr(self, f"norm{i}", GroupNorm(width, self.GROUPS))
       inputs = width
 
