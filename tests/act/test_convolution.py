@@ -102,7 +102,7 @@ def test_output_and_gradients_are_those_of_xla_and_of_float64(
 
 
 def test_rounding_does_not_grow_with_the_number_of_summands():
-  # 24576 summands that do not cancel: one running sum would be off by 1e-4
+  # 24576 summands that do not cancel
   geometry = convolution.Geometry((2, 2), ((3, 3), (3, 3)))
   x = 1.0 + jax.random.normal(jax.random.key(0), (8, 96, 128, 3))
   y = output_shape(x, jnp.zeros((7, 7, 3, 4)), geometry)
