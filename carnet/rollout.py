@@ -10,7 +10,6 @@ import pathlib
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
-import av
 import jax
 import numpy as np
 
@@ -180,6 +179,8 @@ def record(
   The replay repeats the evaluated episode exactly, at any resolution and from
   any camera of `env`, so that evaluating costs no rendering for videos.
   """
+  import av  # 35 MB of FFmpeg, which evaluating does without
+
   frames_per_second = round(env.control_hz / every_steps)
   draft = path.with_suffix(".tmp.mp4")
   env.reset(seed, observe=False)

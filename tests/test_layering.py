@@ -13,7 +13,7 @@ ALLOWED = {
   "dreamer": {"dreamer", "carnet"},
   "configs/act": {"act"},
   "scripts": {"act", "dreamer", "carnet", "configs"},
-  "benchmarks": {"act", "dreamer", "carnet", "configs"},
+  "benchmarks": {"act", "dreamer", "carnet", "configs", "benchmarks"},
 }
 NO_JAX = {"act/dataset.py", "act/features.py", "act/demonstrations.py"}
 FILES = [
