@@ -15,7 +15,14 @@ from flax import nnx
 from jaxtyping import Array, Float
 from ml_collections import config_dict
 
-from act import augmentation, model, normalize, optimizer, pretrained
+from act import (
+  augmentation,
+  model,
+  noise,
+  normalize,
+  optimizer,
+  pretrained,
+)
 from act import features as features_lib
 
 Tree = dict[str, Any]
@@ -44,8 +51,8 @@ def init_state(
 
   @jax.jit
   def init() -> tuple[Tree, Tree]:
-    rngs = nnx.Rngs(jax.random.key(config.seed))
-    network = model.ACT(config.model, features, rngs=rngs)
+    seeded = noise.Noise(jax.random.key(config.seed))
+    network = model.ACT(config.model, features, seeded)
     params, buffers = nnx.state(network, nnx.Param, ...)
     return nnx.to_pure_dict(params), nnx.to_pure_dict(buffers)
 
@@ -164,10 +171,7 @@ def apply(
 
   bfloat16 on accelerators, float32 on CPUs; parameters stay float32.
   """
-  abstract = nnx.eval_shape(
-    lambda: model.ACT(config.model, features, rngs=nnx.Rngs(0))
-  )
-  graph = nnx.graphdef(abstract)
+  graph = nnx.graphdef(model.abstract(config.model, features))
   dtype = compute_dtype()
   network = nnx.merge(graph, _cast(params, dtype), _cast(buffers, dtype))
   return network(

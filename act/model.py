@@ -23,6 +23,7 @@ from ml_collections import config_dict
 
 from act import dropout as dropout_lib
 from act import features as features_lib
+from act import noise as noise_lib
 from act import resnet, transformer
 from carnet import errors
 
@@ -115,21 +116,23 @@ class VAEEncoder(nnx.Module):
     self,
     config: config_dict.ConfigDict,
     features: features_lib.Features,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """`config` is `config.model`."""
     width = config.width
-    self.summary_token = nnx.Param(jax.random.normal(rngs.params(), (1, width)))
+    self.summary_token = nnx.Param(noise.normal((1, width)))
     if features.state_size:
-      self.state_projection = transformer.linear(
-        features.state_size, width, rngs=rngs
+      self.state_projection = transformer.Linear(
+        features.state_size, width, noise
       )
-    self.action_projection = transformer.linear(
-      features.action_size, width, rngs=rngs
+    self.action_projection = transformer.Linear(
+      features.action_size, width, noise
     )
-    self.encoder = _encoder(config, config.vae_encoder_layers, False, rngs)
-    self.latent_projection = transformer.linear(
-      width, 2 * config.latent_size, rngs=rngs
+    self.encoder = _encoder(
+      config, config.vae_encoder_layers, noise, xavier=False
+    )
+    self.latent_projection = transformer.Linear(
+      width, 2 * config.latent_size, noise
     )
 
   def encode(
@@ -163,7 +166,11 @@ class VAEEncoder(nnx.Module):
 
 
 def _encoder(
-  config: config_dict.ConfigDict, layers: int, xavier: bool, rngs: nnx.Rngs
+  config: config_dict.ConfigDict,
+  layers: int,
+  noise: noise_lib.Noise,
+  *,
+  xavier: bool,
 ) -> transformer.Encoder:
   return transformer.Encoder(
     layers,
@@ -172,8 +179,17 @@ def _encoder(
     config.feedforward,
     config.activation,
     config.pre_norm,
+    noise,
     xavier=xavier,
-    rngs=rngs,
+  )
+
+
+def abstract(
+  config: config_dict.ConfigDict, features: features_lib.Features
+) -> "ACT":
+  """Returns the network of `config.model` with shapes in place of arrays."""
+  return nnx.eval_shape(
+    lambda: ACT(config, features, noise_lib.Noise(jax.random.key(0)))
   )
 
 
@@ -184,8 +200,7 @@ class ACT(nnx.Module):
     self,
     config: config_dict.ConfigDict,
     features: features_lib.Features,
-    *,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """`config` is `config.model`; UserError where it cannot be built."""
     check(config)
@@ -193,38 +208,34 @@ class ACT(nnx.Module):
     self.features = features
     self.dropout = config.dropout
     self.latent_size = config.latent_size
-    self.latent_projection = transformer.linear(
-      config.latent_size, width, rngs=rngs
+    self.latent_projection = transformer.Linear(
+      config.latent_size, width, noise
     )
     vectors = 1
     if features.state_size:
       vectors += 1
-      self.state_projection = transformer.linear(
-        features.state_size, width, rngs=rngs
+      self.state_projection = transformer.Linear(
+        features.state_size, width, noise
       )
     if features.environment_state_size:
       vectors += 1
-      self.environment_state_projection = transformer.linear(
-        features.environment_state_size, width, rngs=rngs
+      self.environment_state_projection = transformer.Linear(
+        features.environment_state_size, width, noise
       )
-    self.vector_position = nnx.Param(
-      jax.random.normal(rngs.params(), (vectors, width))
-    )
+    self.vector_position = nnx.Param(noise.normal((vectors, width)))
     if features.images:
       self.backbone = resnet.make(
         config.backbone,
         config.backbone_widths,
         config.backbone_norm,
         dilate_last=config.replace_final_stride_with_dilation,
-        rngs=rngs,
+        noise=noise,
       )
-      self.image_projection = transformer.linear(
-        self.backbone.channels, width, rngs=rngs
+      self.image_projection = transformer.Linear(
+        self.backbone.channels, width, noise
       )
-    self.encoder = _encoder(config, config.encoder_layers, True, rngs)
-    self.query_position = nnx.Param(
-      jax.random.normal(rngs.params(), (config.chunk_size, width))
-    )
+    self.encoder = _encoder(config, config.encoder_layers, noise, xavier=True)
+    self.query_position = nnx.Param(noise.normal((config.chunk_size, width)))
     self.decoder = transformer.Decoder(
       config.decoder_layers,
       width,
@@ -232,13 +243,11 @@ class ACT(nnx.Module):
       config.feedforward,
       config.activation,
       config.pre_norm,
-      rngs=rngs,
+      noise,
     )
-    self.action_head = transformer.linear(
-      width, features.action_size, rngs=rngs
-    )
+    self.action_head = transformer.Linear(width, features.action_size, noise)
     if config.use_vae:
-      self.vae_encoder = VAEEncoder(config, features, rngs)
+      self.vae_encoder = VAEEncoder(config, features, noise)
 
   def __call__(
     self,

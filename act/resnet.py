@@ -13,6 +13,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from act import convolution, pooling
+from act import noise as noise_lib
 
 NORM_EPSILON = 1e-5
 
@@ -97,10 +98,9 @@ class Convolution(nnx.Module):
     inputs: int,
     outputs: int,
     size: int,
-    stride: int = 1,
+    stride: int,
+    noise: noise_lib.Noise,
     dilation: int = 1,
-    *,
-    rngs: nnx.Rngs,
   ):
     """The kernel is square; its initial values are He's, by fan-out."""
     padding = dilation * (size // 2)
@@ -109,8 +109,9 @@ class Convolution(nnx.Module):
       padding=((padding, padding), (padding, padding)),
       dilation=(dilation, dilation),
     )
-    init = nnx.initializers.variance_scaling(2.0, "fan_out", "normal")
-    self.kernel = nnx.Param(init(rngs.params(), (size, size, inputs, outputs)))
+    deviation = math.sqrt(2.0 / (outputs * size * size))
+    shape = (size, size, inputs, outputs)
+    self.kernel = nnx.Param(noise.normal(shape, deviation))
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
     """Returns the cross-correlation of `x` and the kernel."""
@@ -121,10 +122,15 @@ class Downsample(nnx.Module):
   """The skip connection where a block changes size: 1x1 convolution, norm."""
 
   def __init__(
-    self, inputs: int, outputs: int, stride: int, norm: str, rngs: nnx.Rngs
+    self,
+    inputs: int,
+    outputs: int,
+    stride: int,
+    norm: str,
+    noise: noise_lib.Noise,
   ):
     """`norm` is one of `NORMS`."""
-    self.conv = Convolution(inputs, outputs, 1, stride, rngs=rngs)
+    self.conv = Convolution(inputs, outputs, 1, stride, noise)
     self.norm = _norm(norm, outputs)
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
@@ -136,15 +142,20 @@ class BasicBlock(nnx.Module):
   """Two 3x3 convolutions, the first with the stride (ResNet-18, ResNet-34)."""
 
   def __init__(
-    self, inputs: int, width: int, stride: int, norm: str, rngs: nnx.Rngs
+    self,
+    inputs: int,
+    width: int,
+    stride: int,
+    norm: str,
+    noise: noise_lib.Noise,
   ):
     """`width` channels come out; `norm` is one of `NORMS`."""
-    self.conv1 = Convolution(inputs, width, 3, stride, rngs=rngs)
+    self.conv1 = Convolution(inputs, width, 3, stride, noise)
     self.norm1 = _norm(norm, width)
-    self.conv2 = Convolution(width, width, 3, rngs=rngs)
+    self.conv2 = Convolution(width, width, 3, 1, noise)
     self.norm2 = _norm(norm, width)
     if stride != 1 or inputs != width:
-      self.downsample = Downsample(inputs, width, stride, norm, rngs)
+      self.downsample = Downsample(inputs, width, stride, norm, noise)
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
     """Returns relu(block(x) + skip(x))."""
@@ -164,18 +175,18 @@ class Bottleneck(nnx.Module):
     stride: int,
     dilation: int,
     norm: str,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """`width` channels inside, four times as many come out."""
     outputs = width * BOTTLENECK_EXPANSION
-    self.conv1 = Convolution(inputs, width, 1, rngs=rngs)
+    self.conv1 = Convolution(inputs, width, 1, 1, noise)
     self.norm1 = _norm(norm, width)
-    self.conv2 = Convolution(width, width, 3, stride, dilation, rngs=rngs)
+    self.conv2 = Convolution(width, width, 3, stride, noise, dilation)
     self.norm2 = _norm(norm, width)
-    self.conv3 = Convolution(width, outputs, 1, rngs=rngs)
+    self.conv3 = Convolution(width, outputs, 1, 1, noise)
     self.norm3 = _norm(norm, outputs)
     if stride != 1 or inputs != outputs:
-      self.downsample = Downsample(inputs, outputs, stride, norm, rngs)
+      self.downsample = Downsample(inputs, outputs, stride, norm, noise)
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
     """Returns relu(block(x) + skip(x))."""
@@ -199,7 +210,7 @@ class Stage(nnx.Module):
     *,
     bottleneck: bool,
     dilate: bool,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """`dilate` keeps the size and widens the kernels of the later blocks."""
     self.blocks = blocks
@@ -211,9 +222,9 @@ class Stage(nnx.Module):
       block: nnx.Module
       if bottleneck:
         dilation = 2 if dilate and not first else 1
-        block = Bottleneck(inputs, width, block_stride, dilation, norm, rngs)
+        block = Bottleneck(inputs, width, block_stride, dilation, norm, noise)
       else:
-        block = BasicBlock(inputs, width, block_stride, norm, rngs)
+        block = BasicBlock(inputs, width, block_stride, norm, noise)
       setattr(self, f"block{i}", block)
 
   def __call__(self, x: Float[Array, "N H W C"]) -> Float[Array, "N h w D"]:
@@ -233,11 +244,11 @@ class ResNet(nnx.Module):
     norm: str,
     *,
     dilate_last: bool,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """`name` is a key of `RESNETS`; `dilate_last` gives 1/16 not 1/32."""
     blocks, bottleneck = RESNETS[name]
-    self.conv1 = Convolution(3, widths[0], 7, 2, rngs=rngs)
+    self.conv1 = Convolution(3, widths[0], 7, 2, noise)
     self.norm1 = _norm(norm, widths[0])
     inputs = widths[0]
     for i, (count, width) in enumerate(zip(blocks, widths, strict=True)):
@@ -249,7 +260,7 @@ class ResNet(nnx.Module):
         norm=norm,
         bottleneck=bottleneck,
         dilate=dilate_last and i == len(blocks) - 1,
-        rngs=rngs,
+        noise=noise,
       )
       setattr(self, f"stage{i + 1}", stage)
       inputs = stage.channels
@@ -271,13 +282,13 @@ class SmallBackbone(nnx.Module):
 
   GROUPS = 8
 
-  def __init__(self, widths: Sequence[int], *, rngs: nnx.Rngs):
+  def __init__(self, widths: Sequence[int], *, noise: noise_lib.Noise):
     """`widths` are the channels of the four convolutions, 5x5 then 3x3."""
     self.channels = widths[-1]
     inputs = 3
     for i, width in enumerate(widths, start=1):
       size = 5 if i == 1 else 3
-      layer = Convolution(inputs, width, size, 2, rngs=rngs)
+      layer = Convolution(inputs, width, size, 2, noise)
       setattr(self, f"conv{i}", layer)
       setattr(self, f"norm{i}", GroupNorm(width, self.GROUPS))
       inputs = width
@@ -296,9 +307,9 @@ def make(
   norm: str,
   *,
   dilate_last: bool,
-  rngs: nnx.Rngs,
+  noise: noise_lib.Noise,
 ) -> ResNet | SmallBackbone:
   """Returns the backbone `name`, one of `BACKBONES`."""
   if name == "small":
-    return SmallBackbone(widths, rngs=rngs)
-  return ResNet(name, widths, norm, dilate_last=dilate_last, rngs=rngs)
+    return SmallBackbone(widths, noise=noise)
+  return ResNet(name, widths, norm, dilate_last=dilate_last, noise=noise)

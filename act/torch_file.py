@@ -13,14 +13,14 @@ import pathlib
 import pickletools
 import zipfile
 from collections.abc import Callable, Mapping
-from typing import IO, Any, TypeVar
+from typing import IO, Any, TypeVar, cast
 
 import numpy as np
 
 from carnet import errors
 
 SIZE_LIMIT = 2 * 1024**3  # bytes of a file; ResNet-152 needs a tenth
-PICKLE_LIMIT = 16 * 1024**2  # bytes of the part that is parsed
+PICKLE_LIMIT = 4 * 1024**2  # bytes of the part that is parsed
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES: dict[str, np.dtype] = {
@@ -182,12 +182,12 @@ def _array(tensor: _Tensor, data: bytes) -> np.ndarray:
   ).copy()
 
 
-def _interpret(file: IO[bytes]) -> Any:
+def _interpret(file: io.BufferedIOBase) -> Any:
   """Returns the value of the pickle that starts here, without running it."""
   stack: list[Any] = []
   memo: dict[int, Any] = {}
   start = file.tell()
-  for opcode, argument, position in pickletools.genops(file):
+  for opcode, argument, position in pickletools.genops(cast(IO[bytes], file)):
     if position is not None and position - start > PICKLE_LIMIT:
       raise _Refused(f"more than {PICKLE_LIMIT} bytes to parse")
     if opcode.name == "STOP":

@@ -1,8 +1,9 @@
 """The transformer blocks of ACT (Zhao et al. 2023; LeRobot `modeling_act.py`).
 
-Axes: B samples (b: B or 1), T queries, S keys, D width. Samples come first,
-unlike the original, and an axis b of 1 broadcasts: the queries of the decoder
-start equal for all samples, so their self-attention is computed once.
+Axes: B samples, T queries, S keys, D width; small letters are the same or 1.
+Samples come first, unlike the original, and an axis of 1 broadcasts: queries of
+the decoder start equal, so that little of their first self-attention needs
+computing for every sample and every query.
 """
 
 import functools
@@ -15,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 
 from act import dropout as dropout_lib
+from act import noise as noise_lib
 
 ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
   "relu": jax.nn.relu,
@@ -22,57 +24,77 @@ ACTIVATIONS: dict[str, Callable[[jax.Array], jax.Array]] = {
 }
 
 
-def uniform_fan_in(fan_in: int) -> Callable[..., jax.Array]:
-  """Returns torch's default initialiser of linear layers, U(+-fan_in^-1/2)."""
-  bound = 1.0 / math.sqrt(fan_in)
-
-  def init(key: jax.Array, shape: tuple[int, ...], dtype: type) -> jax.Array:
-    return jax.random.uniform(key, shape, dtype, -bound, bound)
-
-  return init
+NORM_EPSILON = 1e-5
 
 
-def linear(
-  inputs: int, outputs: int, *, xavier: bool = False, rngs: nnx.Rngs
-) -> nnx.Linear:
-  """Returns a linear layer with torch's initial values, or a Xavier kernel."""
-  init = uniform_fan_in(inputs)
-  return nnx.Linear(
-    inputs,
-    outputs,
-    kernel_init=nnx.initializers.xavier_uniform() if xavier else init,
-    bias_init=init,
-    rngs=rngs,
-  )
+class Linear(nnx.Module):
+  """A linear layer with torch's initial values."""
+
+  def __init__(
+    self,
+    inputs: int,
+    outputs: int,
+    noise: noise_lib.Noise,
+    *,
+    xavier: bool = False,
+    zero_bias: bool = False,
+  ):
+    """U(-b, b) with b = inputs^-1/2, or a kernel of Xavier's b."""
+    bound = 1.0 / math.sqrt(inputs)
+    kernel_bound = xavier_bound(inputs, outputs) if xavier else bound
+    self.kernel = nnx.Param(noise.uniform((inputs, outputs), kernel_bound))
+    self.bias = nnx.Param(
+      noise.uniform((outputs,), 0.0 if zero_bias else bound)
+    )
+
+  def __call__(self, x: Float[Array, "... I"]) -> Float[Array, "... O"]:
+    """Returns x kernel + bias."""
+    y = x @ self.kernel[...]
+    return y + self.bias[...].reshape((1,) * (y.ndim - 1) + (-1,))
 
 
-def layer_norm(width: int, rngs: nnx.Rngs) -> nnx.LayerNorm:
-  """Returns torch's layer norm: epsilon 1e-5, not Flax's 1e-6; two passes."""
-  return nnx.LayerNorm(width, epsilon=1e-5, use_fast_variance=False, rngs=rngs)
+def xavier_bound(inputs: int, outputs: int) -> float:
+  """Returns the bound of Xavier's uniform distribution."""
+  return math.sqrt(6.0 / (inputs + outputs))
+
+
+class LayerNorm(nnx.Module):
+  """Layer norm of torch: epsilon 1e-5, where Flax has 1e-6."""
+
+  def __init__(self, width: int):
+    """Starts without scale and bias."""
+    self.scale = nnx.Param(jnp.ones(width))
+    self.bias = nnx.Param(jnp.zeros(width))
+
+  def __call__(self, x: Float[Array, "b t D"]) -> Float[Array, "b t D"]:
+    """Brings every token to mean 0 and variance 1, in float32, then scales."""
+    wide = x.astype(jnp.float32)
+    centred = wide - jnp.mean(wide, axis=-1, keepdims=True)
+    variance = jnp.mean(centred * centred, axis=-1, keepdims=True)
+    normed = centred * jax.lax.rsqrt(variance + NORM_EPSILON)
+    scale, bias = self.scale[...], self.bias[...]
+    return normed.astype(x.dtype) * scale[None, None] + bias[None, None]
 
 
 class Attention(nnx.Module):
   """Multi-head attention with torch's initial values."""
 
-  def __init__(self, width: int, heads: int, *, xavier: bool, rngs: nnx.Rngs):
+  def __init__(
+    self, width: int, heads: int, noise: noise_lib.Noise, *, xavier: bool
+  ):
     """`xavier` is for the main encoder and decoder: output matrix as well."""
     self.heads = heads
-    init = nnx.initializers.xavier_uniform()
     # query, key and value side by side: the Xavier bound counts all three
-    self.input_kernel = nnx.Param(init(rngs.params(), (width, 3 * width)))
+    bound = xavier_bound(width, 3 * width)
+    self.input_kernel = nnx.Param(noise.uniform((width, 3 * width), bound))
     self.input_bias = nnx.Param(jnp.zeros(3 * width))
-    self.output = nnx.Linear(
-      width,
-      width,
-      kernel_init=init if xavier else uniform_fan_in(width),
-      rngs=rngs,
-    )
+    self.output = Linear(width, width, noise, xavier=xavier, zero_bias=True)
 
   def __call__(
     self,
     query: Float[Array, "b T D"],
     key: Float[Array, "c S D"],
-    value: Float[Array, "c S D"],
+    value: Float[Array, "c s D"],
     *,
     is_pad: Bool[Array, "B S"] | None = None,
     dropout: dropout_lib.Dropout | None = None,
@@ -80,7 +102,8 @@ class Attention(nnx.Module):
   ) -> Float[Array, "B T D"]:
     """Attends; keys with `is_pad` True are ignored (torch's convention).
 
-    Dropout acts on the probabilities, of `batch` samples where those are one.
+    Dropout acts on the probabilities, of `batch` samples where those are one. A
+    `value` of one token stands for equal values of all keys.
     """
     if query is key:
       q, k = jnp.split(self._project(query, 0, 2), 2, axis=-1)
@@ -114,14 +137,14 @@ class FeedForward(nnx.Module):
     width: int,
     hidden: int,
     activation: str,
+    noise: noise_lib.Noise,
     *,
     xavier: bool,
-    rngs: nnx.Rngs,
   ):
     """`activation` is a key of `ACTIVATIONS`."""
     self.activation = activation
-    self.expand = linear(width, hidden, xavier=xavier, rngs=rngs)
-    self.contract = linear(hidden, width, xavier=xavier, rngs=rngs)
+    self.expand = Linear(width, hidden, noise, xavier=xavier)
+    self.contract = Linear(hidden, width, noise, xavier=xavier)
 
   def __call__(
     self,
@@ -136,7 +159,7 @@ class FeedForward(nnx.Module):
 def _residual(
   x: jax.Array,
   block: Callable[[jax.Array], jax.Array],
-  norm: nnx.LayerNorm,
+  norm: LayerNorm,
   pre_norm: bool,
   dropout: dropout_lib.Dropout | None,
   batch: int | None = None,
@@ -157,18 +180,18 @@ class EncoderLayer(nnx.Module):
     feedforward: int,
     activation: str,
     pre_norm: bool,
+    noise: noise_lib.Noise,
     *,
     xavier: bool,
-    rngs: nnx.Rngs,
   ):
     """`pre_norm` norms what enters a block, not the sum after it."""
     self.pre_norm = pre_norm
-    self.self_attention = Attention(width, heads, xavier=xavier, rngs=rngs)
+    self.self_attention = Attention(width, heads, noise, xavier=xavier)
     self.feedforward = FeedForward(
-      width, feedforward, activation, xavier=xavier, rngs=rngs
+      width, feedforward, activation, noise, xavier=xavier
     )
-    self.norm1 = layer_norm(width, rngs)
-    self.norm2 = layer_norm(width, rngs)
+    self.norm1 = LayerNorm(width)
+    self.norm2 = LayerNorm(width)
 
   def __call__(
     self,
@@ -202,23 +225,22 @@ class DecoderLayer(nnx.Module):
     feedforward: int,
     activation: str,
     pre_norm: bool,
-    *,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """As `EncoderLayer`, with Xavier matrices."""
     self.pre_norm = pre_norm
-    self.self_attention = Attention(width, heads, xavier=True, rngs=rngs)
-    self.cross_attention = Attention(width, heads, xavier=True, rngs=rngs)
+    self.self_attention = Attention(width, heads, noise, xavier=True)
+    self.cross_attention = Attention(width, heads, noise, xavier=True)
     self.feedforward = FeedForward(
-      width, feedforward, activation, xavier=True, rngs=rngs
+      width, feedforward, activation, noise, xavier=True
     )
-    self.norm1 = layer_norm(width, rngs)
-    self.norm2 = layer_norm(width, rngs)
-    self.norm3 = layer_norm(width, rngs)
+    self.norm1 = LayerNorm(width)
+    self.norm2 = LayerNorm(width)
+    self.norm3 = LayerNorm(width)
 
   def __call__(
     self,
-    x: Float[Array, "b T D"],
+    x: Float[Array, "b t D"],
     position: Float[Array, "1 T D"],
     memory: Float[Array, "B S D"],
     memory_position: Float[Array, "1 S D"],
@@ -257,9 +279,9 @@ class Encoder(nnx.Module):
     feedforward: int,
     activation: str,
     pre_norm: bool,
+    noise: noise_lib.Noise,
     *,
     xavier: bool,
-    rngs: nnx.Rngs,
   ):
     """Sizes are those of every layer."""
     self.layers = layers
@@ -270,12 +292,12 @@ class Encoder(nnx.Module):
         feedforward,
         activation,
         pre_norm,
+        noise,
         xavier=xavier,
-        rngs=rngs,
       )
       setattr(self, f"layer{i}", layer)
     if pre_norm:
-      self.norm = layer_norm(width, rngs)
+      self.norm = LayerNorm(width)
 
   def __call__(
     self,
@@ -301,17 +323,16 @@ class Decoder(nnx.Module):
     feedforward: int,
     activation: str,
     pre_norm: bool,
-    *,
-    rngs: nnx.Rngs,
+    noise: noise_lib.Noise,
   ):
     """Sizes are those of every layer."""
     self.layers = layers
     for i in range(layers):
       layer = DecoderLayer(
-        width, heads, feedforward, activation, pre_norm, rngs=rngs
+        width, heads, feedforward, activation, pre_norm, noise
       )
       setattr(self, f"layer{i}", layer)
-    self.norm = layer_norm(width, rngs)
+    self.norm = LayerNorm(width)
 
   def __call__(
     self,
@@ -321,7 +342,7 @@ class Decoder(nnx.Module):
     dropout: dropout_lib.Dropout | None = None,
   ) -> Float[Array, "B T D"]:
     """Returns one vector a query position; queries start as zeros."""
-    x = jnp.zeros_like(position)
+    x = jnp.zeros_like(position[:, :1])  # one for all: they differ by position
     for i in range(self.layers):
       layer = getattr(self, f"layer{i}")
       x = layer(x, position, memory, memory_position, dropout)

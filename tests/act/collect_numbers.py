@@ -16,9 +16,7 @@ from carnet import cli
 def main(argv: list[str]) -> None:
   directory, episodes, workers, seconds = argv[1:]
   demonstrations.collect(
-    demonstrations.Settings(
-      "fake/numbers", int(episodes), height=32, width=32
-    ),
+    demonstrations.Settings("fake/numbers", int(episodes), height=32, width=32),
     directory,
     int(workers),
     fake_simulator.Simulator(float(seconds)),

@@ -160,9 +160,7 @@ def case() -> Case:
     action_size=written["output_features"]["action"]["shape"][0],
     **sizes,
   )
-  abstract = nnx.eval_shape(
-    lambda: model.ACT(config.model, spec, rngs=nnx.Rngs(0))
-  )
+  abstract = model.abstract(config.model, spec)
   params, buffers = map(nnx.to_pure_dict, nnx.state(abstract, nnx.Param, ...))
   where = str(FIXTURES)
   return Case(
@@ -227,9 +225,7 @@ def traced(train: bool) -> dict[str, np.ndarray]:
 
   @jax.jit
   def run(params: Any, buffers: Any, batch: Any, z: Any) -> Any:
-    abstract = nnx.eval_shape(
-      lambda: model.ACT(one.config.model, one.features, rngs=nnx.Rngs(0))
-    )
+    abstract = model.abstract(one.config.model, one.features)
     network = nnx.merge(nnx.graphdef(abstract), params, buffers)
     return trace(network, batch, z)
 
