@@ -46,10 +46,21 @@ def trained(tmp_path_factory):
     "--config=configs/act/quickstart.py:smoke",
     f"--workdir={root}/run",
     f"--config.dataset.path={root}/data",
+    "--config.evaluation.every_steps=4",
+    "--config.evaluation.episodes=2",
     *NETWORK,
   )
   assert done.returncode == 0, done.stderr
   return root
+
+
+def test_training_evaluates_on_schedule(trained):
+  lines = (trained / "run/metrics.jsonl").read_text().splitlines()
+  last = json.loads(lines[-1])
+  assert last["step"] == 4
+  assert 0 <= last["evaluation/low"] <= last["evaluation/success_rate"]
+  assert last["evaluation/success_rate"] <= last["evaluation/high"] <= 1
+  assert last["evaluation/mean_return"] >= 0
 
 
 def test_evaluation_reads_only_the_checkpoint(trained, tmp_path):
