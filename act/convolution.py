@@ -101,7 +101,10 @@ def kernel_gradient(
   if size == (1, 1):
     rows, columns = geometry.strides
     h, w = gradient.shape[1:3]
-    x = x[:, : h * rows : rows, : w * columns : columns]
+    # unfused: XLA would transpose it on the way
+    x = lax.optimization_barrier(
+      x[:, : h * rows : rows, : w * columns : columns]
+    )
     return _outer(x, gradient)[None, None].astype(gradient.dtype)
   if x.shape[-1] < FEW_CHANNELS:
     total = _from_planes(x, gradient, size, geometry)
@@ -114,8 +117,9 @@ def kernel_gradient(
 
 def _outer(x: Array, gradient: Array) -> Array:
   """Returns the sum of outer products over all axes but the last."""
-  axes = tuple(range(x.ndim - 1))
-  dimensions = ((axes, axes), ((), ()))
+  x = x.reshape(-1, x.shape[-1])
+  gradient = gradient.reshape(-1, gradient.shape[-1])
+  dimensions = (((0,), (0,)), ((), ()))
   return lax.dot_general(
     x, gradient, dimensions, preferred_element_type=jnp.float32
   )

@@ -6,11 +6,15 @@ itself. Here every pixel gathers from the windows, at most four, that hold it.
 Axes: N images, H W pixels in, h w pixels out, C channels.
 """
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
+
+NOWHERE = np.uint8(9)
 
 
 @jax.custom_vjp
@@ -19,24 +23,25 @@ def max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
 
   The gradient goes to the first maximum of a window, as in torch and XLA.
   """
-  return _max_pool(x)
+  return lax.platform_dependent(x, cpu=_largest_entry, default=_reduce_windows)
 
 
-def _max_pool(x: Array) -> Array:
+def _reduce_windows(x: Array) -> Array:
   padding = ((0, 0), (1, 1), (1, 1), (0, 0))
+  lowest = np.array(-np.inf, x.dtype)
   return lax.reduce_window(
-    x, np.array(-np.inf, x.dtype), lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding
+    x, lowest, lax.max, (1, 3, 3, 1), (1, 2, 2, 1), padding
   )
 
 
 def _forward(x: Array) -> tuple[Array, tuple[Array, Array]]:
-  maxima = _max_pool(x)
+  maxima = max_pool(x)
   return maxima, (x, maxima)
 
 
 def _backward(saved: tuple[Array, Array], gradient: Array) -> tuple[Array]:
   def scatter(x: Array, _: Array, gradient: Array) -> Array:
-    return jax.vjp(_max_pool, x)[1](gradient)[0]
+    return jax.vjp(_reduce_windows, x)[1](gradient)[0]
 
   x, maxima = saved
   return (
@@ -55,23 +60,21 @@ def gather(
   """Returns the gradient of `x`, given its pool and the gradient of that."""
   height, width = x.shape[1:3]
   h, w = maxima.shape[1:3]
-  place = _first_place(x, maxima)
+  edges = ((0, 0), (0, 1), (0, 1), (0, 0))
+  place = jnp.pad(_first_place(x, maxima), edges, constant_values=NOWHERE)
+  gradient = jnp.pad(gradient, edges)
+  # else XLA works the places out again for every pixel
+  place, gradient = lax.optimization_barrier((place, gradient))
 
   def given(i: int, j: int) -> Array:
-    """What the window's place i, j receives, by the windows' neighbours."""
-    received = jnp.where(place == 3 * i + j, gradient, jnp.zeros_like(gradient))
-    # place 0 of a window is the last pixel of the pair before it
-    before = (
-      (0, 0),
-      (-(i == 0), int(i == 0)),
-      (-(j == 0), int(j == 0)),
-      (0, 0),
-    )
-    return lax.pad(
-      received,
-      jnp.zeros((), received.dtype),
-      [(low, high, 0) for low, high in before],
-    )
+    """Returns what the pixels that are entry i, j of a window receive of it.
+
+    Entry 0 is the last pixel of the pair before the window's own pair.
+    """
+    rows, columns = slice(i == 0, h + (i == 0)), slice(j == 0, w + (j == 0))
+    chosen = place[:, rows, columns] == 3 * i + j
+    received = gradient[:, rows, columns]
+    return jnp.where(chosen, received, jnp.zeros_like(received))
 
   even = jnp.stack([given(1, 1), given(1, 2) + given(1, 0)], axis=3)
   corners = given(2, 2) + given(2, 0) + given(0, 2) + given(0, 0)
@@ -80,15 +83,33 @@ def gather(
   return pixels.reshape(x.shape[0], 2 * h, 2 * w, -1)[:, :height, :width]
 
 
+def _largest_entry(x: Array) -> Array:
+  return functools.reduce(jnp.maximum, _entries(x))
+
+
 def _first_place(x: Array, maxima: Array) -> Array:
   """Returns 3 i + j of the first entry of each window equal to its maximum."""
-  h, w = maxima.shape[1:3]
-  height, width = x.shape[1:3]
-  edges = ((0, 0), (1, 2 * h - height), (1, 2 * w - width), (0, 0))
-  x = jnp.pad(x, edges, constant_values=-jnp.inf)
-  place = jnp.zeros(maxima.shape, jnp.uint8)
-  for k in reversed(range(9)):
-    i, j = divmod(k, 3)
-    entry = x[:, i : i + 2 * h - 1 : 2, j : j + 2 * w - 1 : 2]
+  place = jnp.full(maxima.shape, NOWHERE)
+  for k, entry in reversed(list(enumerate(_entries(x)))):
     place = jnp.where(entry == maxima, jnp.uint8(k), place)
   return place
+
+
+def _entries(x: Array) -> list[Array]:
+  """Returns the nine entries of all windows, [N h w C] each, row by row.
+
+  Cut from x by the parity of row and column: a shift within one parity costs
+  less than slices of a padded x, which XLA would first write out.
+  """
+  height, width = x.shape[1:3]
+  lowest = np.array(-np.inf, x.dtype)
+  edges = ((0, height % 2), (0, width % 2))
+  x = jnp.pad(x, ((0, 0), *edges, (0, 0)), constant_values=lowest)
+  keep, shift = (0, 0, 0), (1, -1, 0)
+  entries = []
+  for i in range(3):
+    for j in range(3):
+      pixels = x[:, (i + 1) % 2 :: 2, (j + 1) % 2 :: 2]
+      by = (keep, keep if i else shift, keep if j else shift, keep)
+      entries.append(lax.pad(pixels, lowest, by))
+  return entries
