@@ -92,6 +92,7 @@ def read_config(
     config.model.backbone_widths = tuple(len(weights[key]) for key in stages)
   config.model.update(
     chunk_size=written["chunk_size"],
+    n_action_steps=written["n_action_steps"],
     width=written["dim_model"],
     heads=written["n_heads"],
     feedforward=written["dim_feedforward"],

@@ -20,6 +20,7 @@ def config(**model: Any) -> ml_collections.ConfigDict:
   tiny = config_lib.default_config()
   tiny.model.update(
     chunk_size=5,
+    n_action_steps=5,
     width=16,
     heads=2,
     feedforward=24,
