@@ -17,7 +17,7 @@ def default_config() -> config_dict.ConfigDict:
     devices=0,  # first so many devices share each batch; 0 takes all
     fsdp=False,  # also split large leaves of the state over the devices
     from_checkpoint="",  # start from the parameters of another run
-    from_checkpoint_regex="agent/params/.*",  # which leaves to take from it
+    from_checkpoint_regex="agent/(params|buffers)/.*",  # leaves to take
   )
   config.environment = config_dict.create(
     name="aloha/transfer_cube",
@@ -121,7 +121,7 @@ def default_config() -> config_dict.ConfigDict:
     validation_batches=16,
   )
   config.checkpoint = config_dict.create(
-    every_steps=5_000,
+    every_steps=5_000,  # 0: only the end, and whenever best was measured
     keep_latest=2,
     keep_best=1,  # by evaluation/success_rate, or validation/l1 without it
     keep_every_steps=0,  # also keep multiples of this; 0 keeps none

@@ -1,6 +1,6 @@
 """Demonstrations as batches of an observation and the actions that follow.
 
-States and actions stay in memory (22 kB an episode); of a sample only the
+States and actions stay in memory (45 kB an episode); of a sample only the
 image is read. A chunk that runs over the end of its episode repeats the last
 action, as LeRobot does, and is marked in `is_pad`; the loss and the network
 never look there. Values are raw: normalisation happens on the device.
@@ -91,7 +91,10 @@ def open(
   metadata = storage.read_metadata(root)
   try:
     return _open(root, metadata, tuple(cameras), state, episodes)
-  except (KeyError, TypeError) as error:
+  except (
+    *(AttributeError, IndexError, KeyError),
+    *(OverflowError, TypeError, ValueError),
+  ) as error:
     raise errors.UserError(
       f"{root / storage.METADATA_FILE}: damaged ({error!r}): delete the "
       "directory and collect the demonstrations again"
@@ -176,6 +179,9 @@ def _open(
   episodes: int,
 ) -> Dataset:
   known = metadata["cameras"]
+  settings = {"height", "width", "renderer", "shadows", "msaa_samples"}
+  if lacking := settings - metadata["settings"].keys():
+    raise KeyError(f"settings lack {', '.join(sorted(lacking))}")
   for name in cameras:
     if name not in known:
       kind = f"camera in config.dataset.cameras (data: {root})"
@@ -190,6 +196,9 @@ def _open(
   count = episodes or len(table)
   lengths = np.array([row["length"] for row in table[:count]], np.int64)
   first_frames = np.concatenate([[0], np.cumsum(lengths)[:-1]])
+  total = sum(row["length"] for row in table)
+  if lengths.min(initial=1) < 1 or total != metadata["num_frames"]:
+    raise ValueError(f"{total} frames, not {metadata['num_frames']}")
   columns = _columns(root, metadata)
   frames = int(lengths.sum())
   vectors = columns[state][:frames] if state else np.zeros((frames, 0), "f4")

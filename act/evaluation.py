@@ -52,11 +52,16 @@ def evaluate_checkpoint(
     UserError: no valid checkpoint, or an option that does not fit it.
   """
   start = time.monotonic()
+  if video_height < 16 or video_height % 2:
+    raise errors.UserError(f"video_height {video_height}: even, 16 or more")
   step_directory, config, acting = load(path, overrides or {})
-  evaluation = run(config, acting, seeds)
   step = directory.read_manifest(step_directory).step
   output = output or _beside(step_directory) / f"{step:09d}"
-  output.mkdir(parents=True, exist_ok=True)
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {output}: {error}") from error
+  evaluation = run(config, acting, seeds)
   facts = {
     "checkpoint": str(step_directory),
     "step": step,
@@ -109,6 +114,20 @@ def _override(
   config: config_dict.ConfigDict, overrides: Mapping[str, Any]
 ) -> None:
   given = {k: v for k, v in overrides.items() if v is not None}
+  ensembles = given.get("temporal_ensemble") or (
+    "temporal_ensemble_coefficient" in given
+  )
+  if ensembles and "n_action_steps" in given:
+    raise errors.UserError(
+      "n_action_steps and temporal ensembling exclude each other: "
+      "ensembling queries at every step"
+    )
+  coefficient = given.get("temporal_ensemble_coefficient", 0.0)
+  if not -10 <= coefficient <= 10:
+    raise errors.UserError(
+      f"temporal_ensemble_coefficient {coefficient}: from -10 to 10; the "
+      "original uses 0.01"
+    )
   with config.unlocked():
     config.model.update(given)
     # a coefficient asks for ensembling, a number of actions for none
@@ -172,7 +191,7 @@ def film(
 ) -> tuple[pathlib.Path, ...]:
   """Writes an MP4 of each of the first `count` episodes; returns the paths."""
   camera = config.evaluation.video_camera
-  size = {"height": height, "width": height * 4 // 3}
+  size = {"height": height, "width": height * 2 // 3 * 2}
   paths = []
   for episode in evaluation.episodes[:count]:
     outcome = "success" if episode.success else "failure"

@@ -24,8 +24,10 @@ from act import (
   pretrained,
 )
 from act import features as features_lib
+from carnet import errors
 
 Tree = dict[str, Any]
+REDUCTIONS = ("valid", "all")
 
 
 @flax.struct.dataclass
@@ -48,6 +50,7 @@ def init_state(
   cannot be built or the weights do not fit it.
   """
   model.check(config.model)
+  check_loss(config)
 
   @jax.jit
   def init() -> tuple[Tree, Tree]:
@@ -111,23 +114,6 @@ def train_step(
   return following, {**metrics, **optimizer_metrics}
 
 
-def _augment(
-  config: config_dict.ConfigDict,
-  features: features_lib.Features,
-  batch: dict[str, Any],
-  key: jax.Array,
-) -> dict[str, Any]:
-  images = {
-    camera: augmentation.augment(
-      jnp.asarray(batch["images"][camera]),
-      jax.random.fold_in(key, i),
-      config.augmentation,
-    )
-    for i, camera in enumerate(features.cameras)
-  }
-  return {**batch, "images": images}
-
-
 def validation_step(
   config: config_dict.ConfigDict,
   features: features_lib.Features,
@@ -173,7 +159,8 @@ def apply(
   """
   graph = nnx.graphdef(model.abstract(config.model, features))
   dtype = compute_dtype()
-  network = nnx.merge(graph, _cast(params, dtype), _cast(buffers, dtype))
+  # frozen statistics are folded in float32, whatever the network runs in
+  network = nnx.merge(graph, _cast(params, dtype), buffers)
   return network(
     _cast(batch, dtype), train=train, key=key, latent_noise=latent_noise
   )
@@ -207,6 +194,12 @@ def loss(
   kld = -0.5 * jnp.mean(jnp.sum(terms, axis=-1))
   total = l1 + config.loss.kl_weight * kld
   return total, {"loss": total, "l1": l1, "kld": kld}
+
+
+def check_loss(config: config_dict.ConfigDict) -> None:
+  """Raises UserError for a reduction that does not exist."""
+  if config.loss.reduction not in REDUCTIONS:
+    raise errors.unknown("loss.reduction", config.loss.reduction, REDUCTIONS)
 
 
 def l1_loss(

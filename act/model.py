@@ -57,6 +57,11 @@ def check(config: config_dict.ConfigDict) -> None:
     )
   if not 0.0 <= config.dropout < 1.0:
     raise errors.UserError(f"model.dropout={config.dropout} must be in [0, 1)")
+  if not 1 <= config.n_action_steps <= config.chunk_size:
+    raise errors.UserError(
+      f"model.n_action_steps={config.n_action_steps} must be from 1 to "
+      f"model.chunk_size={config.chunk_size}: set both"
+    )
   _check_norms(config)
 
 

@@ -1,6 +1,5 @@
 """Validation loss and simulated evaluation on a schedule during training."""
 
-import contextlib
 import functools
 from collections.abc import Iterator, Sequence
 from typing import Any
@@ -31,8 +30,11 @@ class Monitor:
     self._config, self._data, self._held_out = config, data, held_out
     last, options = config.total_steps, config.evaluation
     every = options.validation_every_steps if held_out else 0
-    self._validate_at = clock.Every(every, last)
-    self._simulate_at = clock.Every(options.every_steps, last)
+    self._validate_at = clock.Every(every, last if every else -1)
+    simulates = options.every_steps > 0
+    self._simulate_at = clock.Every(
+      options.every_steps, last if simulates else -1
+    )
     self._validation_step = jax.jit(
       functools.partial(
         learner.validation_step, config, data.features, data.statistics
@@ -60,18 +62,17 @@ class Monitor:
     return {"validation/l1": float(np.mean([float(x) for x in losses]))}
 
   def _validation_batches(self) -> Iterator[dict[str, Any]]:
-    config = self._config
-    batches = dataset.make_iterator(
-      self._data,
-      self._held_out,
-      "frames",
-      config.batch_size,
-      config.model.chunk_size,
-      _VALIDATION_SEED,
+    config, data = self._config, self._data
+    episodes = np.asarray(self._held_out)
+    frames = np.concatenate(
+      [data.first_frames[e] + np.arange(data.lengths[e]) for e in episodes]
     )
-    with contextlib.closing(batches):
-      for _ in range(config.evaluation.validation_batches):
-        yield next(batches)
+    order = np.random.default_rng(_VALIDATION_SEED).permutation(frames)
+    size = config.batch_size
+    for index in range(config.evaluation.validation_batches):
+      chosen = order[index * size : (index + 1) * size]
+      if len(chosen) == size or (index == 0 and len(chosen)):
+        yield data.batch(chosen, config.model.chunk_size)
 
   def _simulate(self, state: learner.TrainState) -> dict[str, float]:
     config, data = self._config, self._data

@@ -9,11 +9,11 @@ from typing import Any
 
 import jax
 import numpy as np
-from carnet.envs import base
 from jaxtyping import Float
 from ml_collections import config_dict
 
 from act import ensembling, features, learner
+from carnet.envs import base
 
 _QUERY_BATCH = 16  # bounds the memory of a query for many episodes
 
@@ -77,10 +77,11 @@ class Policy:
   def _predict(
     self, observation: base.Observation
   ) -> Float[np.ndarray, "N K A"]:
-    batch = {
+    batch: dict[str, Any] = {
       "images": {c: observation[f"images/{c}"] for c in self._cameras},
-      "state": observation[self._config.dataset.state],
     }
+    if self._config.dataset.state:
+      batch["state"] = observation[self._config.dataset.state]
     return np.asarray(self._query(*self._variables, batch))
 
   def _blend(

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import pathlib
+import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -117,7 +118,7 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
   try:
     with np.load(path, allow_pickle=False) as arrays:
       return {name: arrays[name] for name in arrays.files}
-  except (OSError, ValueError, EOFError, KeyError) as error:
+  except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
     raise errors.UserError(f"{path}: unreadable ({error})") from error
 
 

@@ -12,9 +12,10 @@ import time
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import config_dict
 
-from act import dataset, features, learner, monitor
+from act import config_check, dataset, features, learner, monitor
 from act import workdir as workdir_lib
 from carnet import checkpoint as checkpoint_lib
 from carnet import clock, errors, mesh, metrics, progress
@@ -31,6 +32,7 @@ def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
   Raises:
     UserError: the data do not fit the config, or `workdir` is another run's.
   """
+  config_check.check(config)
   data = dataset.open(
     config.dataset.path,
     config.dataset.cameras,
@@ -55,7 +57,12 @@ def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
     donate_argnums=0,
   )
 
-  workdir_lib.claim(config, workdir)
+  # finds what the network and the data do not agree on before anything is
+  # written
+  sample = data.batch(np.zeros(config.batch_size, int), config.model.chunk_size)
+  jax.eval_shape(train_step, state, sample)
+
+  workdir_lib.check_same_run(config, workdir)
   with (
     _open_checkpoint(config, workdir, data) as checkpoint,
     signals.graceful() as stop,
@@ -63,6 +70,7 @@ def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
     agent = checkpoint.register("agent", jax.device_put(state, layout))
     checkpoint.register("data", batches)
     _restore(config, checkpoint)
+    workdir_lib.write_config(config, workdir)
     first = int(agent.value.step)
     save_at = clock.Every(config.checkpoint.every_steps, config.total_steps)
     with (
@@ -77,7 +85,8 @@ def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
         found = measure(step, agent.value)
         if found:
           log.write(step, found)
-        if save_at(step) or found or stop:
+        if save_at(step) or _best_metric(config) in found or stop:
+          log.refuse_non_finite(step, scalars)
           checkpoint.save(step, metrics=found)
         if stop:
           raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
@@ -109,7 +118,7 @@ def _open_checkpoint(
   keep = checkpoint_lib.Retention(
     latest=options.keep_latest,
     best=options.keep_best if simulated or validated else 0,
-    metric="evaluation/success_rate" if simulated else "validation/l1",
+    metric=_best_metric(config),
     higher_is_better=simulated,
     every_steps=options.keep_every_steps,
   )
@@ -119,6 +128,11 @@ def _open_checkpoint(
   checkpoint.attach("features.json", features.to_json(data.features))
   checkpoint.attach("dataset.json", data.metadata)
   return checkpoint
+
+
+def _best_metric(config: config_dict.ConfigDict) -> str:
+  simulated = config.evaluation.every_steps > 0
+  return "evaluation/success_rate" if simulated else "validation/l1"
 
 
 def _restore(
@@ -148,18 +162,22 @@ class _Log:
     if not self._at(step):
       return self._note
     values = {f"train/{name}": float(x) for name, x in scalars.items()}
-    if not math.isfinite(values["train/loss"]):
-      raise errors.UserError(
-        f"the loss is {values['train/loss']} at step {step}: lower "
-        "--config.optimizer.learning_rate or look at the data; the newest "
-        "checkpoint is untouched"
-      )
+    self.refuse_non_finite(step, scalars)
     now = time.monotonic()
     rate = (step - self._step) / max(now - self._time, 1e-9)
     self._step, self._time = step, now
     self.write(step, values | {"train/steps_per_second": rate})
     self._note = f"l1 {values['train/l1']:.3f}, {rate:.1f} steps/s"
     return self._note
+
+  def refuse_non_finite(self, step: int, scalars: dict[str, jax.Array]) -> None:
+    """Raises UserError when the loss of this step is not a number."""
+    if not math.isfinite(loss := float(scalars["loss"])):
+      raise errors.UserError(
+        f"the loss is {loss} at step {step}: lower "
+        "--config.optimizer.learning_rate or look at the data; the newest "
+        "checkpoint is untouched"
+      )
 
   def write(self, step: int, values: dict[str, float]) -> None:
     """Records values at once."""

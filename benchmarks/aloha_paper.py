@@ -117,7 +117,7 @@ def main(argv: Sequence[str]) -> None:
   name = f"{task}-{_RENDERER.value}-{_SCALE.value}"
   workdir = pathlib.Path(_WORKDIR.value or f"runs/aloha_paper/{name}")
   config = _config(task, workdir)
-  workdir_lib.claim(config, workdir)
+  workdir_lib.check_same_run(config, workdir)
   record = workdir / "benchmark.json"
   with _stopping_after(_MINUTES.value * 60):
     for part in _parts(config, workdir):

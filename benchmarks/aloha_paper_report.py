@@ -12,7 +12,7 @@ from ml_collections import config_dict
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-  """Success on scripted data elsewhere: shared/reference/act_and_lerobot.md 5.
+  """Success on scripted data elsewhere.
 
   LeRobot itself published none; `lerobot` is a user's run of it, LUC1O on the
   Hub: 100 000 steps on an RTX 5090, 200 episodes.

@@ -1,5 +1,6 @@
 """The way into every script: flags in; one line and exit code 2 on mistakes."""
 
+import logging as python_logging
 import sys
 from collections.abc import Callable, Sequence
 
@@ -14,7 +15,8 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
   def quiet(argv: Sequence[str]) -> int | None:
     # libraries tell of every file they write; --verbosity=0 shows it again
     if not flags.FLAGS["verbosity"].present:
-      logging.set_verbosity(logging.WARNING)
+      logging.set_verbosity(logging.FATAL)  # and Orbax of every failure
+      python_logging.getLogger("carnet").setLevel(python_logging.WARNING)
     return main(argv)
 
   try:

@@ -15,7 +15,15 @@ _SMALLEST_SHARDED = 2**16  # elements; smaller leaves are not worth a gather
 
 
 def make_mesh(devices: int = 0) -> jax.sharding.Mesh:
-  """Returns a mesh over the first `devices` devices; 0 takes all."""
+  """Returns a mesh over the first `devices` devices; 0 takes all.
+
+  Raises:
+    UserError: there are fewer.
+  """
+  if devices > jax.device_count():
+    raise errors.UserError(
+      f"devices={devices}, but there are {jax.device_count()}"
+    )
   # Explicit axes, jax's default, reject reshapes and gathers of sharded axes.
   auto = (jax.sharding.AxisType.Auto,)
   chosen = jax.devices()[: devices or None]

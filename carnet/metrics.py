@@ -36,23 +36,29 @@ class JsonLines:
   def __init__(self, path: pathlib.Path, first_step: int = 0) -> None:
     kept = list(_lines_until(path, first_step))
     draft = path.with_suffix(".tmp")
-    draft.write_text("".join(kept))
-    os.replace(draft, path)
-    self._file = path.open("a", buffering=1)
+    with _telling(path):
+      draft.write_text("".join(kept))
+      os.replace(draft, path)
+      self._file = path.open("a", buffering=1)
 
   def write(self, step: int, scalars: Mapping[str, float]) -> None:
     """Appends a line; numbers that are not finite become null."""
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
-    try:
+    with _telling(self._file.name):
       self._file.write(json.dumps({"step": step} | values) + "\n")
-    except OSError as error:
-      raise errors.UserError(
-        f"cannot write {self._file.name}: {error.strerror}"
-      ) from error
 
   def close(self) -> None:
     """Closes the file."""
-    self._file.close()
+    with _telling(self._file.name):
+      self._file.close()
+
+
+@contextlib.contextmanager
+def _telling(path: pathlib.Path | str) -> Iterator[None]:
+  try:
+    yield
+  except OSError as error:
+    raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
 
 
 def _lines_until(path: pathlib.Path, last_step: int) -> Iterator[str]:

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import jax
 import numpy as np
 
-from carnet import intervals
+from carnet import errors, intervals
 from carnet.envs import base
 
 _THREADS = 8
@@ -92,10 +92,23 @@ class Evaluation:
     }
 
   def write(self, path: pathlib.Path, facts: dict[str, Any]) -> None:
-    """Writes `facts`, the summary and one row an episode as JSON."""
+    """Writes `facts`, the summary and one row an episode as JSON.
+
+    Raises:
+      UserError: the file cannot be written; an older one is untouched.
+    """
     rows = [e.row() for e in self.episodes]
     report = facts | {"summary": self.summary(), "per_episode": rows}
-    path.write_text(json.dumps(report, indent=2) + "\n")
+    draft = path.with_suffix(".tmp")
+    try:
+      path.parent.mkdir(parents=True, exist_ok=True)
+      draft.write_text(json.dumps(report, indent=2) + "\n")
+      draft.replace(path)
+    except OSError as error:
+      draft.unlink(missing_ok=True)
+      raise errors.UserError(
+        f"cannot write {path}: {error.strerror}"
+      ) from error
 
 
 class _Running:

@@ -23,7 +23,7 @@ _RENDERER = flags.DEFINE_string(
   "renderer", "gl", "gl, or raycast, which needs no GL; never mix their images."
 )
 _SHADOWS = flags.DEFINE_bool("shadows", False, "Render shadows; 2-6x slower.")
-_MSAA_SAMPLES = flags.DEFINE_integer("msaa_samples", 0, "Multisampling of gl.")
+_MSAA_SAMPLES = flags.DEFINE_integer("msaa_samples", 0, "Samples per pixel.")
 _MAX_STEPS = flags.DEFINE_integer("max_steps", 400, "Steps of an episode.")
 _FIRST_SEED = flags.DEFINE_integer(
   "first_seed", 1000, "Seeds count from here; evaluation uses those below."

@@ -28,7 +28,7 @@ _COEFFICIENT = flags.DEFINE_float(
 _VIDEOS = flags.DEFINE_integer("videos", 1, "Episodes to film.", 0)
 _VIDEO_HEIGHT = flags.DEFINE_integer("video_height", 360, "Pixels.", 16)
 _OUTPUT = flags.DEFINE_string(
-  "output", None, "Directory of the results; beside the step if unset."
+  "output", None, "Directory of the results; workdir/evaluation/STEP if unset."
 )
 flags.mark_flag_as_required("checkpoint")
 

@@ -10,7 +10,7 @@ import gymnasium
 import numpy as np
 from jaxtyping import UInt8
 
-from carnet import envs
+from carnet import envs, errors
 from carnet.envs import base
 
 
@@ -39,6 +39,8 @@ class GymnasiumEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     self.action_space = _box(self._env.action_space)
     names = list(self._env.observation_space)
     cameras = [n.removeprefix("images/") for n in names if "images/" in n]
+    if not cameras:
+      raise errors.UserError("cameras is empty: name at least one")
     self._render_camera = render_camera or cameras[0]
 
   def reset(

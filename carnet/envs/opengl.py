@@ -27,7 +27,7 @@ class Renderer:
   """Draws with EGL, OSMesa or a window system, whichever MUJOCO_GL names.
 
   Shadows and multisampling are what cost: with both off a frame takes a sixth
-  of the scene's own settings (shared/reference/simulators.md 1.1).
+  of the scene's own settings.
   """
 
   def __init__(

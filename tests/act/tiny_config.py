@@ -10,7 +10,9 @@ def get_config() -> config_dict.ConfigDict:
   config = act_config.default_config()
   config.total_steps = 10
   config.batch_size = 4
-  config.environment.update(height=32, width=32, renderer="raycast")
+  config.environment.update(
+    name="fake/numbers", height=32, width=32, renderer="raycast"
+  )
   config.model.update(
     chunk_size=6,
     width=16,
