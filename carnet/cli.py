@@ -6,13 +6,14 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from carnet import errors
+from carnet import allocator, errors
 
 
 def run(main: Callable[[Sequence[str]], int | None]) -> None:
   """Runs `main(argv)`; exits 2 on a `UserError` or bad flag, 130 on Ctrl-C."""
 
   def quiet(argv: Sequence[str]) -> int | None:
+    allocator.keep_freed_memory()
     # libraries tell of every file they write; --verbosity=0 shows it again
     if not flags.FLAGS["verbosity"].present:
       logging.set_verbosity(logging.FATAL)  # and Orbax of every failure
