@@ -10,12 +10,14 @@ and after one run. On a busy machine trust the minima and the CPU seconds.
 
 `--backbone_norm=frozen` is the network of LeRobot, whose figures on 2 cores of
 an AMD EPYC with nothing else running are (torch 2.13, batch 8 and batch 1):
-4.41 s and 8.4 CPU-seconds a step, 0.142 s and 0.29 CPU-seconds a query, 3.6 GiB.
+4.41 s and 8.4 CPU-seconds a step, 0.142 s and 0.29 CPU-seconds a query,
+3.6 GiB.
 """
 
 import functools
 import importlib.metadata
 import json
+import os
 import resource
 import statistics
 import subprocess
@@ -56,6 +58,7 @@ _FIGURE = flags.DEFINE_string(
 
 def main(argv: Sequence[str]) -> None:
   """Starts one process a figure, or measures the one that is asked for."""
+  del argv
   if _FIGURE.value:
     print(json.dumps(_measure(_FIGURE.value)), flush=True)
     return
@@ -63,7 +66,7 @@ def main(argv: Sequence[str]) -> None:
     raise errors.UserError(f"--batch_sizes={_BATCH_SIZES.value}: counts from 1")
   figures = [*(f"step_{size}" for size in _BATCH_SIZES.value), "query"]
   for figure in figures:
-    command = [sys.executable, *argv[:1], *sys.argv[1:], f"--figure={figure}"]
+    command = [sys.executable, *sys.argv, f"--figure={figure}"]
     if subprocess.run(command, check=False).returncode:
       raise errors.UserError(f"{figure} failed: see above")
 
@@ -88,8 +91,8 @@ def _measure(figure: str) -> dict[str, Any]:
     flops = SAMPLE_FLOPS
     run, compiled = _step(bound, state, size)
   run()
-  peak = _peak_memory()  # before the matrix product that the device is held to
   times = [_time(run) for _ in range(_REPEATS.value)]
+  peak = _peak_memory()  # before the matrix product that the device is held to
   wall, cpu = ([pair[i] for pair in times] for i in range(2))
   gflops = _PEAK_GFLOPS.value or _product_gflops()
   return {
@@ -109,9 +112,92 @@ def _measure(figure: str) -> dict[str, Any]:
     "compile_seconds": compiled,
     "dtype": learner.compute_dtype().name,
     "device": jax.devices()[0].device_kind,
-    "cores": jax.devices()[0].client.device_count() and _cores(),
+    "cores": len(os.sched_getaffinity(0)),
     "versions": {
       name: importlib.metadata.version(name)
       for name in ("carnet", "jax", "jaxlib", "flax", "optax")
     },
   }
+
+
+def _statistics() -> dict[str, Any]:
+  joints = {"mean": [0.0] * JOINTS, "std": [1.0] * JOINTS}
+  return {"state": joints, "action": joints}
+
+
+def _batch(size: int) -> dict[str, Any]:
+  keys = jax.random.split(jax.random.key(0), 3)
+  chunk = config_lib.default_config().model.chunk_size
+  shape = (size, HEIGHT, WIDTH, 3)
+  return {
+    "images": {"top": jax.random.bits(keys[0], shape, jnp.uint8)},
+    "state": jax.random.normal(keys[1], (size, JOINTS)),
+    "actions": jax.random.normal(keys[2], (size, chunk, JOINTS)),
+    "is_pad": jnp.zeros((size, chunk), bool),
+  }
+
+
+def _step(
+  bound: tuple[Any, ...], state: learner.TrainState, size: int
+) -> tuple[Callable[[], None], float]:
+  """Returns a function that trains one step, and the seconds to compile it."""
+  batch = _batch(size)
+  train_step = jax.jit(
+    functools.partial(learner.train_step, *bound), donate_argnums=0
+  )
+  before = time.perf_counter()
+  compiled = train_step.lower(state, batch).compile()
+  seconds = time.perf_counter() - before
+
+  def run() -> None:
+    nonlocal state
+    state, metrics = compiled(state, batch)
+    jax.block_until_ready((state, metrics))
+
+  return run, seconds
+
+
+def _query(
+  bound: tuple[Any, ...], state: learner.TrainState
+) -> tuple[Callable[[], None], float]:
+  """Returns a function that predicts one chunk, and the compile seconds."""
+  batch = _batch(1)
+  observation = {name: batch[name] for name in ("images", "state")}
+  predict = jax.jit(functools.partial(learner.predict, *bound))
+  arguments = (state.params, state.buffers, observation)
+  before = time.perf_counter()
+  compiled = predict.lower(*arguments).compile()
+  seconds = time.perf_counter() - before
+  return lambda: jax.block_until_ready(compiled(*arguments)), seconds
+
+
+def _time(run: Callable[[], None]) -> tuple[float, float]:
+  wall, cpu = time.perf_counter(), time.process_time()
+  run()
+  return time.perf_counter() - wall, time.process_time() - cpu
+
+
+def _peak_memory() -> float:
+  """Returns MiB: of the accelerator, or of this process on a CPU."""
+  device = jax.devices()[0]
+  if device.platform == "cpu":
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+  return (device.memory_stats() or {}).get("peak_bytes_in_use", 0) / 2**20
+
+
+def _product_gflops() -> float:
+  """Returns the speed of a large matrix product in the same precision."""
+  on_cpu = jax.default_backend() == "cpu"
+  n = 2048 if on_cpu else 8192
+  matrix = jnp.ones((n, n), learner.compute_dtype())
+  multiply = jax.jit(jnp.dot)
+  multiply(matrix, matrix).block_until_ready()
+  times = [
+    _time(lambda: multiply(matrix, matrix).block_until_ready())[0]
+    for _ in range(10)
+  ]
+  return 2 * n**3 / min(times) / 1e9
+
+
+if __name__ == "__main__":
+  cli.run(main)
