@@ -55,8 +55,6 @@ def check(config: config_dict.ConfigDict) -> None:
   cameras = config.dataset.cameras
   once = len(set(cameras)) == len(cameras)
   _require(config, "dataset.cameras", once, "different cameras")
-  if config.optimizer.warmup_steps > config.total_steps:
-    _require(config, "optimizer.warmup_steps", False, "at most total_steps")
   model.check(config.model)
   optimizer.check(config)
   learner.check_loss(config)

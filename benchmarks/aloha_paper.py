@@ -222,8 +222,12 @@ def _results(
 def _stopping_after(seconds: float) -> Iterator[None]:
   """Sends this process a Ctrl-C, which every part survives."""
 
+  over = f"--minutes={_MINUTES.value:g} are over"
+  if seconds <= 0:
+    raise errors.Interrupted("SIGINT", over)
+
   def stop() -> None:
-    sys.stderr.write(f"--minutes={_MINUTES.value:g} are over\n")
+    sys.stderr.write(f"{over}\n")
     os.kill(os.getpid(), signal.SIGINT)
 
   timer = threading.Timer(seconds, stop)
