@@ -195,7 +195,9 @@ def test_a_forgotten_checkpoint_lets_go_once_it_has_written(
   go_on = threading.Event()
   _delay(monkeypatch, go_on)
   checkpoint, _ = _open(tmp_path)
+  before = set(threading.enumerate())
   checkpoint.save(1)
+  (writer,) = set(threading.enumerate()) - before
   del checkpoint
   other, _ = _open(tmp_path)
   with pytest.raises(errors.UserError, match="is being written by this"):
@@ -203,9 +205,7 @@ def test_a_forgotten_checkpoint_lets_go_once_it_has_written(
   go_on.set()
   while other.latest() is None:
     time.sleep(0.01)
-  for thread in threading.enumerate():
-    if thread is not threading.current_thread() and not thread.daemon:
-      thread.join()
+  writer.join()
   assert other.load_or_save() == 1
   other.close()
 
