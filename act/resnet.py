@@ -268,8 +268,7 @@ class ResNet(nnx.Module):
 
   def __call__(self, x: Float[Array, "N H W 3"]) -> Float[Array, "N h w C"]:
     """Returns the features of normalised images."""
-    # the original rectifies first: the same, on maps four times as large
-    x = jax.nn.relu(pooling.max_pool(self.norm1(self.conv1(x))))
+    x = pooling.max_pool(jax.nn.relu(self.norm1(self.conv1(x))))
     for i in range(1, 5):
       x = getattr(self, f"stage{i}")(x)
     return x
