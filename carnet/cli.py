@@ -1,5 +1,6 @@
 """The way into every script: flags in; one line and exit code 2 on mistakes."""
 
+import functools
 import logging as python_logging
 import sys
 from collections.abc import Callable, Sequence
@@ -9,8 +10,13 @@ from absl import app, flags, logging
 from carnet import allocator, errors
 
 
-def run(main: Callable[[Sequence[str]], int | None]) -> None:
-  """Runs `main(argv)`; exits 2 on a `UserError` or bad flag, 130 on Ctrl-C."""
+def run(
+  main: Callable[[Sequence[str]], int | None], positional: bool = False
+) -> None:
+  """Runs `main(argv)`; exits 2 on a `UserError` or bad flag, 130 on Ctrl-C.
+
+  Words that are no flags reach `main` when `positional`, else they are refused.
+  """
 
   def quiet(argv: Sequence[str]) -> int | None:
     allocator.keep_freed_memory()
@@ -20,8 +26,9 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
       python_logging.getLogger("carnet").setLevel(python_logging.WARNING)
     return main(argv)
 
+  parse = functools.partial(_parse_flags, positional=positional)
   try:
-    app.run(quiet, flags_parser=_parse_flags)
+    app.run(quiet, flags_parser=parse)
   except errors.UserError as error:
     _fail(str(error))
   except errors.Interrupted as stop:
@@ -32,12 +39,18 @@ def run(main: Callable[[Sequence[str]], int | None]) -> None:
     sys.exit(130)
 
 
+def printable(text: str) -> str:
+  """Returns text that a terminal shows and never obeys: escapes are spelled."""
+  # a name in a file may hold what moves the cursor or turns the line around
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+
+
 def _fail(message: str) -> None:
-  sys.stderr.write(f"error: {' '.join(message.split())}\n")
+  sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
   sys.exit(2)
 
 
-def _parse_flags(argv: Sequence[str]) -> list[str]:
+def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
   try:
     rest = flags.FLAGS(list(argv))
   except (AttributeError, KeyError) as error:
@@ -47,7 +60,7 @@ def _parse_flags(argv: Sequence[str]) -> list[str]:
   except (flags.Error, TypeError, ValueError, OSError) as error:
     _fail(f"{error} (--help lists the flags)")
   _check_config_file()
-  if len(rest) > 1:
+  if len(rest) > 1 and not positional:
     _fail(f"unexpected argument '{rest[1]}': flags are written --name=value")
   return rest
 

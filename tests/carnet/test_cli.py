@@ -6,6 +6,8 @@ import sys
 
 import pytest
 
+from carnet import cli
+
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = """
 import pathlib, signal, sys
@@ -26,11 +28,25 @@ def main(argv):
 
 cli.run(main)
 """
+WORDS = """
+import sys
+from absl import flags
+from carnet import cli, errors
+loud = flags.DEFINE_bool("loud", False, "Whether to shout.")
+
+def main(argv):
+  if argv[1:] == ["fail"]:
+    raise errors.UserError("in\\x1b[2J\\u202efile\\x9b")
+  print(loud.value, argv[1:])
+  return len(argv) - 1
+
+cli.run(main, positional=True)
+"""
 CONFIG = "--config=configs/act/quickstart.py"
 
 
-def _run(*arguments):
-  command = [sys.executable, "-c", SCRIPT, *arguments]
+def _run(*arguments, script=SCRIPT):
+  command = [sys.executable, "-c", script, *arguments]
   return subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
 
 
@@ -71,3 +87,30 @@ def test_a_bug_keeps_its_traceback():
   done = _run(CONFIG, "--fault=bug")
   assert done.returncode == 1
   assert "Traceback" in done.stderr
+
+
+def test_words_reach_main_where_they_are_wanted():
+  done = _run("show", "--loud", "runs/a", script=WORDS)
+  assert (done.returncode, done.stderr) == (2, "")
+  assert done.stdout == "True ['show', 'runs/a']\n"
+  done = _run("--lood", "show", script=WORDS)
+  assert done.returncode == 2
+  assert "Did you mean: loud" in done.stderr
+
+
+def test_an_error_obeys_no_escape_of_a_file():
+  done = _run("fail", script=WORDS)
+  assert done.stderr == "error: in\\x1b[2J\\u202efile\\x9b\n"
+
+
+@pytest.mark.parametrize(
+  ("text", "shown"),
+  [
+    ("agent/params été 手", "agent/params été 手"),
+    ("a\x00b\x7f\n", "a\\x00b\\x7f\\n"),
+    ("\ud800", "\\ud800"),
+    ("[red]a[/red]", "[red]a[/red]"),
+  ],
+)
+def test_printable(text, shown):
+  assert cli.printable(text) == shown
