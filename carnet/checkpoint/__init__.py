@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
   from carnet.checkpoint.access import read, read_json, read_manifest
   from carnet.checkpoint.checkpoint import Checkpoint
+  from carnet.checkpoint.chunks import Chunk, Chunked
   from carnet.checkpoint.faults import CorruptError, MismatchError, SaveError
   from carnet.checkpoint.report import Report
   from carnet.checkpoint.retention import Retention
 
 _HOMES = {
   "Checkpoint": "checkpoint",
+  "Chunk": "chunks",
+  "Chunked": "chunks",
   "read": "access",
   "read_json": "access",
   "read_manifest": "access",
@@ -28,6 +31,8 @@ _HOMES = {
 
 __all__ = [
   "Checkpoint",
+  "Chunk",
+  "Chunked",
   "CorruptError",
   "MismatchError",
   "Report",

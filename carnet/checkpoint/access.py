@@ -5,42 +5,46 @@ from collections.abc import Collection
 from typing import Any
 
 from carnet import errors, paths
-from carnet.checkpoint import directory, leaves, manifest, plan, reader
+from carnet.checkpoint import components as components_lib
+from carnet.checkpoint import directory, leaves, manifest, plan, reader, source
 
 
 def read(
   path: pathlib.Path | str,
   components: Collection[str] | None = None,
   regex: str | None = None,
+  exclude: str | None = None,
 ) -> dict[str, Any]:
   """Returns what matches, as nested dictionaries of checked numpy arrays.
 
-  Typed random keys come as JAX arrays, JSON components as their value. No
-  object of the run that saved is needed, and only matching leaves are read.
+  Typed random keys come as JAX arrays, JSON components as their value, others
+  as `Chunked`. No object of the run that saved is needed, nor as many devices,
+  and only matching leaves are read.
 
   Args:
-    path: a step directory, a directory of steps, or a workdir.
+    path: a step directory, a directory of steps, or a workdir; also a
+      checkpoint of Orbax or a .safetensors file.
     components: names; the default is all.
     regex: must match a whole component path, such as "agent/params/.*".
+    exclude: leave out what it matches in full.
 
   Raises:
     MismatchError: nothing matches.
     CorruptError: what was read is not what was written.
   """
-  place = directory.resolve(pathlib.Path(path))
-  found = directory.read_manifest(place)
+  origin = source.find(pathlib.Path(path))
+  held = origin.specs()
+  known = {components_lib.name_of(stored) for stored in held}
   for name in components or ():
-    if name not in found.components:
-      raise errors.unknown("stored component", name, found.components)
-  held = reader.specs(found)
-  rows = plan.make(held, held, components, regex)
+    if name not in known:
+      raise errors.unknown("stored component", name, known)
+  rows = plan.make(held, held, components, regex, exclude=exclude)
   wanted = [row.path for row in rows if row.status == plan.RESTORED]
-  values = reader.contents(place, found, wanted)
   plain = {
-    path: leaves.plain(value, held[path])
-    if held[path] != leaves.JSON
-    else value
-    for path, value in values.items()
+    path: value
+    if held[path] in leaves.WHOLE
+    else leaves.plain(value, held[path])
+    for path, value in origin.contents(wanted).items()
   }
   return paths.nest(plain)
 

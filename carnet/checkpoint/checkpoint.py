@@ -27,11 +27,13 @@ config = read_json(workdir, "config.json")
 ```
 """
 
+import dataclasses
 import logging
 import operator
 import pathlib
 import re
-from collections.abc import Collection, Mapping
+import time
+from collections.abc import Collection, Iterator, Mapping
 from types import TracebackType
 from typing import Any, SupportsIndex
 
@@ -44,10 +46,12 @@ from carnet.checkpoint import (
   lineage,
   manifest,
   plan,
+  processes,
   reader,
   report,
   restore,
   retention,
+  source,
   writer,
 )
 from carnet.checkpoint import components as components_lib
@@ -75,19 +79,30 @@ class Checkpoint:
     self._keep = keep
     self._verbose = verbose
     self._components: dict[str, components_lib.Component] = {}
+    self._per_process: dict[str, bool | None] = {}
     self._attachments: dict[str, bytes] = {}
     self._lineage: lineage.Lineage = ()
     self._lock = directory_lib.Lock(self.directory)
     self._present: set[int] = set()  # complete steps, once the lock is held
     self._unsound: set[int] = set()
     self._current: int | None = None  # the step that memory and disk agree on
+    self._token = 0  # names the next save's working directory in all processes
     self._background = background.Background(self._lock)
 
-  def register(self, name: str, component: Any) -> Any:
+  def register(
+    self, name: str, component: Any, per_process: bool | None = None
+  ) -> Any:
     """Adds a component; returns what training updates.
 
     That is the object itself when it has `state` and `load_state` (or is an
     NNX module, or a data iterator), else a handle with `.value`.
+
+    Args:
+      name: first part of its paths.
+      component: what to save.
+      per_process: each of several processes saves its own state; otherwise
+        the states must be equal, or shards of one. The default is True for
+        data iterators and for states made of chunks.
 
     Raises:
       UserError: the name is taken or is not made of letters, digits, _ and -.
@@ -99,6 +114,7 @@ class Checkpoint:
     self._check_free(name)
     adapted = components_lib.adapt(component)
     self._components[name] = adapted
+    self._per_process[name] = per_process
     return adapted if isinstance(adapted, components_lib.Value) else component
 
   def attach(self, name: str, content: Any) -> None:
@@ -120,7 +136,8 @@ class Checkpoint:
     """Starts to save; returns False if this very step is saved already.
 
     The state is captured before this returns; it is written in the background.
-    A save that is still being written is waited for.
+    A save that is still being written is waited for. Several processes all
+    call this at the same step.
 
     Raises:
       SaveError: the save before this one failed.
@@ -142,20 +159,25 @@ class Checkpoint:
         f"cannot save step {step}: {self.directory} already holds step "
         f"{newest}; resume with load_or_save, or use another directory"
       )
-    captured = {
-      name: components_lib.capture(name, component)
-      for name, component in self._components.items()
-    }
+    self._token += 1
     job = writer.Job(
       root=self.directory,
       step=step,
-      payloads=captured,
+      payloads={},
+      own=frozenset(),
       attachments=dict(self._attachments),
       metrics=manifest.finite_metrics(metrics or {}),
       lineage=self._lineage,
       keep=self._keep,
       unsound=frozenset(self._unsound),
+      process=processes.this(),
+      token=self._token,
     )
+    try:
+      job = self._capture(job)
+    except BaseException as error:
+      writer.give_up(job, str(error))
+      raise
     self._background.start(job)
     return True
 
@@ -178,17 +200,24 @@ class Checkpoint:
     regex: str | None = None,
     rename: Mapping[str, str] | None = None,
     strict: bool = True,
+    exclude: str | None = None,
+    dry_run: bool = False,
+    verify: bool = True,
   ) -> report.Report:
     """Restores registered components, all of them or the part asked for.
 
     Args:
       path: a step, a directory of steps, or a workdir; the default is the
-        newest step of this directory. Another run becomes part of the lineage.
+        newest step of this directory. Also a checkpoint of Orbax or a
+        .safetensors file. Another run becomes part of the lineage.
       components: names; the default is all, registered or stored.
       regex: must match a whole component path, such as "agent/params/.*".
       rename: pattern -> replacement, applied to stored paths before `regex`.
       strict: refuse missing, unexpected and changed leaves; otherwise they
         are left as they are.
+      exclude: leaves whose whole path it matches are left as they are.
+      dry_run: report what would be restored, read no leaf and change nothing.
+      verify: compare what is read with its sha256.
 
     Raises:
       MismatchError: the checkpoint does not fit; it names every leaf.
@@ -196,31 +225,29 @@ class Checkpoint:
       UserError: there is no such checkpoint, or an expression is wrong.
     """
     self.wait()
-    place = directory_lib.resolve(pathlib.Path(path or self.directory))
-    found = directory_lib.read_manifest(place)
-    self._check_known(components or (), found)
-    states = {name: c.state() for name, c in self._components.items()}
+    origin = source.find(pathlib.Path(path or self.directory), verify)
+    self._check_known(components or (), origin)
+    states = self._states()
     target: dict[str, leaves.Spec] = {}
-    for name, state in states.items():
-      target |= components_lib.specs(name, state)
-    rows = plan.make(reader.specs(found), target, components, regex, rename)
-    summary = report.Report(place, found.step, rows, reader.sizes(found))
+    for root, state in states.items():
+      target |= components_lib.specs(root, state)
+    part = (components, regex, rename, exclude)
+    rows = plan.make(origin.specs(), target, *part)
+    summary = report.Report(
+      origin.path, origin.step, rows, origin.sizes(), dry_run
+    )
     if self._verbose:
       summary.print()
     if strict:
-      plan.check(rows)
-    reader.check_files(place, found)
-    merged = restore.merge(place, found, rows, states)
-    for name, state in merged.items():
+      plan.check(rows, source.advice(origin))
+    if dry_run:
+      return summary
+    if isinstance(origin, source.Step) and part == (None, None, None, None):
+      reader.check_files(origin.path, origin.found, verify)
+    merged = restore.merge(origin, rows, states)
+    for name, state in merged.states.items():
       self._components[name].load_state(state)
-    same = all(row.status == plan.RESTORED for row in rows)
-    if place.resolve().parent == self.directory.resolve():
-      self._lineage = found.lineage
-      self._current = found.step if same else None
-    else:
-      part = (components, regex, rename)
-      self._lineage = lineage.extend(self._lineage, place, found, *part)
-      self._current = None
+    self._note_origin(origin, summary, merged.digests, part)
     return summary
 
   def load_or_save(self, step: int = 0, start_over: bool = False) -> int:
@@ -238,13 +265,13 @@ class Checkpoint:
     """
     self.wait()
     self._begin_writing()
-    for path in reversed(directory_lib.numbered(self.directory)):
-      try:
-        return self.load(path).step
-      except faults.CorruptError as error:
-        self.skipped[path.name] = str(error)
-        self._unsound.add(int(path.name))
-        _log.warning("skipped step %s: %s", path.name, error)
+    for path in self._newest_first():
+      fault = self._try(path)
+      if not fault:
+        return int(path.name)
+      self.skipped[path.name] = fault
+      self._unsound.add(int(path.name))
+      _log.warning("skipped step %s: %s", path.name, fault)
     self._clear(start_over)
     self.save(step)
     return step
@@ -303,19 +330,117 @@ class Checkpoint:
     if taken:
       raise errors.UserError(f"the name '{name}' is taken in the checkpoint")
 
-  def _check_known(
-    self, names: Collection[str], found: manifest.Manifest
-  ) -> None:
+  def _check_known(self, names: Collection[str], origin: source.Source) -> None:
     for name in names:
       if name not in self._components:
         raise errors.unknown("component", name, self._components)
-      if name not in found.components:
-        raise errors.unknown("stored component", name, found.components)
+      if isinstance(origin, source.Step):
+        stored = origin.found.components
+        if name not in stored:
+          raise errors.unknown("stored component", name, stored)
+
+  def _states(self) -> dict[str, Any]:
+    """Returns the present state of each component, by its root path."""
+    process, states = processes.this(), {}
+    for name, component in self._components.items():
+      state, own = component.state(), self._per_process[name]
+      if own is None:
+        own = components_lib.differs_by_process(component, state)
+      states[process.within(name) if own else name] = state
+    return states
+
+  def _capture(self, job: writer.Job) -> writer.Job:
+    states = self._states()
+    captured = {r: components_lib.capture(r, s) for r, s in states.items()}
+    own = frozenset(states) - frozenset(self._components)
+    return dataclasses.replace(job, payloads=captured, own=own)
+
+  def _note_origin(
+    self,
+    origin: source.Source,
+    summary: report.Report,
+    digests: Mapping[str, str],
+    part: tuple[Any, ...],
+  ) -> None:
+    """Remembers where the state comes from now."""
+    older = origin.found.lineage if isinstance(origin, source.Step) else ()
+    if origin.path.resolve().parent == self.directory.resolve():
+      same = all(row.status == plan.RESTORED for row in summary.rows)
+      self._lineage = older
+      self._current = origin.step if same else None
+      return
+    names, regex, rename, exclude = part
+    selection = {
+      "components": sorted(names) if names is not None else None,
+      "regex": regex,
+      "rename": dict(rename or {}),
+      "exclude": exclude,
+    }
+    parent = lineage.entry(origin.path, origin.step, digests, selection)
+    self._lineage = lineage.extend(self._lineage, (*older, parent))
+    self._current = None
 
   def _begin_writing(self) -> None:
-    if not self._lock.held:
-      self._lock.acquire()
-      self._present = set(self.steps())
+    if self._lock.held:
+      return
+    process, refusal = processes.this(), None
+    if process.leads:
+      try:
+        self._lock.acquire()
+      except errors.UserError as error:
+        refusal = error
+    self._token = processes.from_leader(0 if refusal else time.monotonic_ns())
+    if refusal or not self._token:
+      raise refusal or errors.UserError(
+        f"process 0 cannot write checkpoints to {self.directory}"
+      )
+    if not process.leads:
+      self._lock.follow()
+    self._check_shared()
+    self._present = set(self.steps())
+
+  def _check_shared(self) -> None:
+    """Refuses a directory that is another one in another process."""
+    seen = self._lock.fingerprint()
+    found = processes.from_all(seen)
+    strangers = [i for i, value in enumerate(found) if value != found[0]]
+    if strangers:
+      self._lock.release()
+      raise errors.UserError(
+        f"processes {strangers} see another {self.directory} than process 0: "
+        "checkpoints need a directory that all processes share"
+      )
+
+  def _newest_first(self) -> Iterator[pathlib.Path]:
+    """Yields what is named like a step, as the first process sees it."""
+    below = 1 << 62
+    while True:
+      numbers = [int(p.name) for p in directory_lib.numbered(self.directory)]
+      older = max((n for n in numbers if n < below), default=-1)
+      below = processes.from_leader(older + 1) - 1
+      if below < 0:
+        return
+      yield self.directory / directory_lib.step_name(below)
+
+  def _try(self, path: pathlib.Path) -> str:
+    """Loads a step; returns why not, if in any process it is damaged."""
+    fault, mistake = "", None
+    try:
+      self.load(path)
+    except faults.CorruptError as error:
+      fault = str(error)
+    except errors.UserError as error:
+      mistake = error
+    outcomes = processes.from_all(2 if mistake else 1 if fault else 0)
+    if mistake:
+      raise mistake
+    if 2 in outcomes:
+      raise errors.UserError(
+        f"process {outcomes.index(2)} could not load {path}: see its message"
+      )
+    if 1 in outcomes and not fault:
+      return f"{path} is damaged for process {outcomes.index(1)}"
+    return fault
 
   def _clear(self, start_over: bool) -> None:
     present = directory_lib.foreign(self.directory)

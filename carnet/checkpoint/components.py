@@ -2,12 +2,16 @@
 
 `adapt` makes one of whatever is registered, so that a pytree, a Flax NNX
 module, an optax state and a Grain iterator need no adapter by the user.
-A state made of JSON's types is kept as readable JSON; any other state is a
-pytree of arrays and numbers, kept as a flat dictionary `path -> array`.
+A state made of JSON's types is kept as readable JSON, one made of chunks
+(`chunks.Chunked`) in files that steps share; any other state is a pytree of
+arrays and numbers, kept as a flat dictionary `path -> array`.
+
+A component has a root path: its name, or `name/process_0_of_2` where each of
+several processes has a state of its own.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import jax
@@ -15,10 +19,11 @@ import numpy as np
 from flax import nnx
 
 from carnet import errors, paths, trees
-from carnet.checkpoint import documents, leaves
+from carnet.checkpoint import chunks, documents, leaves
 
 ARRAYS = "arrays"
 JSON = "json"
+CHUNKS = "chunks"
 ROOT_KEY = "value"  # of a component that is one array
 
 
@@ -27,7 +32,7 @@ class Component(Protocol):
   """What a checkpoint can keep."""
 
   def state(self) -> Any:
-    """Returns JSON types, or a pytree of arrays and numbers."""
+    """Returns JSON types, `Chunked`, or a pytree of arrays and numbers."""
 
   def load_state(self, state: Any) -> None:
     """Takes over a state, of the structure that `state()` has."""
@@ -104,46 +109,58 @@ def adapt(component: Any) -> Component:
   return Value(component)
 
 
-def flatten(name: str, state: Any) -> dict[str, Any]:
-  """Returns `component path -> leaf`; JSON is one leaf, named like `name`.
+def differs_by_process(component: Component, state: Any) -> bool:
+  """Tells whether several processes surely have several states of it."""
+  return isinstance(component, Iterator) or isinstance(state, chunks.Chunked)
+
+
+def flatten(root: str, state: Any) -> dict[str, Any]:
+  """Returns `component path -> leaf`; JSON and chunks are one leaf, `root`.
 
   Raises:
     UserError: two leaves share a path, or a name cannot be part of one.
   """
-  if documents.holds(state):
-    return {name: state}
+  if _whole(state) is not None:
+    return {root: state}
   flat = trees.flatten(state)
-  return {paths.join(name, path): leaf for path, leaf in flat.items()}
+  return {paths.join(root, path): leaf for path, leaf in flat.items()}
 
 
-def specs(name: str, state: Any) -> dict[str, leaves.Spec]:
+def specs(root: str, state: Any) -> dict[str, leaves.Spec]:
   """Returns `component path -> what it is`, the target of a restore.
 
   Raises:
     UserError: a leaf is of a kind that cannot be saved.
   """
-  if documents.holds(state):
-    return {name: leaves.JSON}
-  flat = flatten(name, state)
+  whole = _whole(state)
+  if whole is not None:
+    return {root: whole}
+  flat = flatten(root, state)
   return {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
 
 
-def unflatten(name: str, flat: Mapping[str, Any], state: Any) -> Any:
+def unflatten(root: str, flat: Mapping[str, Any], state: Any) -> Any:
   """Returns the leaves of `flatten` in the structure of `state`."""
-  if documents.holds(state):
-    return flat[name]
-  relative = {path[len(name) + 1 :]: leaf for path, leaf in flat.items()}
+  if _whole(state) is not None:
+    return flat[root]
+  relative = {path[len(root) + 1 :]: leaf for path, leaf in flat.items()}
   return trees.unflatten(relative, state)
 
 
-def key(name: str, path: str) -> str:
+def name_of(path: str) -> str:
+  """Returns the name of the component that a path belongs to."""
+  return path.split("/")[0]
+
+
+def key(path: str) -> str:
   """Returns the name of a leaf within its component's directory."""
+  name = name_of(path)
   return path.removeprefix(f"{name}/") if path != name else ROOT_KEY
 
 
-def json_file(name: str) -> str:
-  """Returns the path of a JSON component within a step directory."""
-  return f"{name}/state.json"
+def json_file(root: str) -> str:
+  """Returns where a step keeps the JSON of a component, or of its chunks."""
+  return f"{root}/state.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -152,7 +169,7 @@ class Arrays:
 
   kind = ARRAYS
   specs: Mapping[str, leaves.Spec]
-  contents: Mapping[str, Callable[[], np.ndarray]]
+  contents: Mapping[str, np.ndarray | leaves.Shards]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,21 +180,41 @@ class Json:
   content: bytes
 
 
-def capture(name: str, component: Component) -> Arrays | Json:
-  """Returns the component's present state, independent of its future.
+@dataclasses.dataclass(frozen=True)
+class Chunks:
+  """A component made of chunks at the moment of a save."""
+
+  kind = CHUNKS
+  content: bytes
+  chunks: tuple[chunks.Chunk, ...]
+
+
+Payload = Arrays | Json | Chunks
+
+
+def capture(root: str, state: Any) -> Payload:
+  """Returns a component's state, independent of what training does next.
 
   Raises:
     UserError: a leaf cannot be saved; the message names it.
   """
-  state = component.state()
-  if documents.holds(state):
-    return Json(documents.encode(state, name))
-  _refuse_almost_json(name, state)
-  flat = flatten(name, state)
+  whole = _whole(state)
+  if whole == leaves.CHUNKS:
+    return Chunks(documents.encode(state.facts, root), state.chunks)
+  if whole == leaves.JSON:
+    return Json(documents.encode(state, root))
+  _refuse_almost_json(root, state)
+  flat = flatten(root, state)
   found = {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
   for leaf in flat.values():
     leaves.prefetch(leaf)
   return Arrays(found, {p: leaves.snapshot(x, p) for p, x in flat.items()})
+
+
+def _whole(state: Any) -> leaves.Spec | None:
+  if isinstance(state, chunks.Chunked):
+    return leaves.CHUNKS
+  return leaves.JSON if documents.holds(state) else None
 
 
 def _refuse_almost_json(name: str, state: Any) -> None:

@@ -10,6 +10,7 @@ import shutil
 import socket
 import time
 import weakref
+import zlib
 
 from carnet import errors
 from carnet.checkpoint import faults, manifest
@@ -17,8 +18,9 @@ from carnet.checkpoint import faults, manifest
 STEPS = "checkpoints"  # the directory of steps below a workdir
 SIGNOFF = "SIGNOFF.json"
 PASSPORT = "MODEL_PASSPORT.json"
+CHUNKS = "chunks"  # the store of what steps share
 
-_LOCK = ".lock"
+LOCK = ".lock"
 _STEP_NAME = re.compile(r"[0-9]{9,}")
 _LEFTOVER_NAME = re.compile(r"[0-9]{9,}\.[0-9]+\.(writing|deleting)")
 _log = logging.getLogger(__name__)
@@ -110,7 +112,7 @@ def foreign(root: pathlib.Path) -> list[str]:
   return [
     name
     for name in names
-    if name != _LOCK and not _LEFTOVER_NAME.fullmatch(name)
+    if name not in (LOCK, CHUNKS) and not _LEFTOVER_NAME.fullmatch(name)
   ]
 
 
@@ -123,15 +125,23 @@ def files(path: pathlib.Path) -> list[str]:
   return found
 
 
-def working_name(path: pathlib.Path, purpose: str) -> pathlib.Path:
+def size_bytes(path: pathlib.Path) -> int:
+  """Returns the bytes of all files below `path`."""
+  return sum(os.lstat(path / name).st_size for name in files(path))
+
+
+def working_name(
+  path: pathlib.Path, purpose: str, token: int | None = None
+) -> pathlib.Path:
   """Returns a fresh name beside a step; `purpose` is writing or deleting."""
-  return path.with_name(f"{path.name}.{time.monotonic_ns()}.{purpose}")
+  unique = time.monotonic_ns() if token is None else token
+  return path.with_name(f"{path.name}.{unique}.{purpose}")
 
 
-def sweep(root: pathlib.Path) -> None:
-  """Removes what interrupted saves and deletions left."""
+def sweep(root: pathlib.Path, current: pathlib.Path) -> None:
+  """Removes what interrupted saves and deletions left, except `current`."""
   for path in root.iterdir():
-    if _LEFTOVER_NAME.fullmatch(path.name):
+    if _LEFTOVER_NAME.fullmatch(path.name) and path != current:
       shutil.rmtree(path, ignore_errors=True)
 
 
@@ -175,6 +185,7 @@ class Lock:
   def __init__(self, root: pathlib.Path) -> None:
     self._root = root.resolve()
     self._release: weakref.finalize | None = None
+    self._holder = b""
 
   @property
   def held(self) -> bool:
@@ -194,7 +205,7 @@ class Lock:
       raise self._refusal("this process")
     try:
       self._root.mkdir(parents=True, exist_ok=True)
-      descriptor = os.open(self._root / _LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+      descriptor = os.open(self._root / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     except OSError as error:
       raise errors.UserError(
         f"cannot write checkpoints to {self._root}: {error.strerror}"
@@ -207,10 +218,23 @@ class Lock:
       raise self._refusal(holder or "another process") from error
     os.ftruncate(descriptor, 0)
     name = f"process {os.getpid()} on {socket.gethostname()}"
-    os.pwrite(descriptor, name.encode(), 0)
+    self._holder = name.encode()
+    os.pwrite(descriptor, self._holder, 0)
     _locked.add(self._root)
     # runs also when the lock is forgotten, or the program ends
     self._release = weakref.finalize(self, _unlock, self._root, descriptor)
+
+  def follow(self) -> None:
+    """Notes that another process of this program has taken the right."""
+    self._release = weakref.finalize(self, lambda: None)
+
+  def fingerprint(self) -> int:
+    """Returns a number that tells the holder's directory from others."""
+    content = self._holder
+    if not content:  # to close the file would let the holder's lock go
+      with contextlib.suppress(OSError):
+        content = (self._root / LOCK).read_bytes()
+    return zlib.crc32(content) >> 1
 
   def release(self) -> None:
     """Gives the right back."""

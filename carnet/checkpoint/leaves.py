@@ -5,7 +5,6 @@ an array without axes; the dtype that the manifest records tells them apart.
 """
 
 import dataclasses
-from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -33,6 +32,7 @@ _ARRAYS = frozenset(
 
 
 _JSON = "json"
+_CHUNKS = "chunks"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,6 +65,34 @@ class Spec:
 
 
 JSON = Spec((), _JSON)  # a JSON component, which is one leaf
+CHUNKS = Spec((), _CHUNKS)  # so is one that is made of chunks
+WHOLE = (JSON, CHUNKS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Shards:
+  """The parts of an array that this process has to save.
+
+  Each part comes with its place: one (start, stop) for each axis.
+  """
+
+  shape: tuple[int, ...]
+  dtype: np.dtype
+  parts: tuple[tuple[tuple[tuple[int, int], ...], np.ndarray], ...]
+
+  def assemble(self) -> np.ndarray:
+    """Returns the whole array.
+
+    Raises:
+      ValueError: the parts do not cover it exactly.
+    """
+    covered = sum(part.size for _, part in self.parts)
+    whole = np.empty(self.shape, self.dtype)
+    if covered != whole.size:
+      raise ValueError(f"{covered} of {whole.size} elements are there")
+    for place, part in self.parts:
+      whole[tuple(slice(*ends) for ends in place)] = part
+    return whole
 
 
 def is_array(leaf: Any) -> bool:
@@ -94,37 +122,34 @@ def spec(leaf: Any, where: str) -> Spec:
   return _known(found, known, where)
 
 
-def snapshot(leaf: Any, where: str) -> Callable[[], np.ndarray]:
-  """Returns a function that gives the leaf's present content as an array.
+def snapshot(leaf: Any, where: str) -> np.ndarray | Shards:
+  """Returns the leaf's present content, or the parts of it that lie here.
 
   What the caller does to the leaf afterwards, donation included, does not
-  show: numpy memory is copied here, JAX memory is held. The function itself
-  may be called in another thread.
+  show: numpy memory is copied here, JAX memory is held.
 
   Raises:
-    UserError: the leaf has no content to read: abstract, donated or remote.
+    UserError: the leaf has no content to read: it is abstract or donated.
   """
   if isinstance(leaf, jax.ShapeDtypeStruct):
     raise errors.UserError(f"{where} is abstract: there is nothing to save")
   if not isinstance(leaf, jax.Array):
-    return _constant(_host(leaf, where))
+    return _host(leaf, where)
   if leaf.is_deleted():
     raise errors.UserError(
       f"{where} was donated or deleted: update the registered value after "
       "each training step"
     )
-  if not leaf.is_fully_addressable:
-    raise errors.UserError(f"{where} lies partly in another process")
   if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
     leaf = jax.random.key_data(leaf)
   if leaf.is_fully_replicated:
-    return _constant(np.asarray(leaf))
-  shards = [
-    (s.index, np.asarray(s.data))
-    for s in leaf.addressable_shards
-    if s.replica_id == 0
-  ]
-  return lambda: _assemble(leaf.shape, leaf.dtype, shards)
+    return np.asarray(leaf)
+  parts = tuple(
+    (_ends(shard.index, leaf.shape), np.asarray(shard.data))
+    for shard in leaf.addressable_shards
+    if shard.replica_id == 0
+  )
+  return Shards(leaf.shape, leaf.dtype, parts)
 
 
 def prefetch(leaf: Any) -> None:
@@ -195,7 +220,19 @@ def _place(leaf: Any, target: Any) -> jax.Array:
   # not, so the target decides. No sharding means the default device.
   if isinstance(target, jax.Array) and not target.committed:
     sharding = None
+  if sharding is not None and not sharding.is_fully_addressable:
+    return _spread(leaf, sharding)
   return jax.device_put(leaf, sharding)
+
+
+def _spread(leaf: Any, sharding: jax.sharding.Sharding) -> jax.Array:
+  """Returns a global array of which each process fills the shards it holds."""
+  if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
+    data = np.asarray(jax.random.key_data(leaf))
+    return jax.random.wrap_key_data(_spread(data, sharding), impl=_impl(leaf))
+  return jax.make_array_from_callback(
+    leaf.shape, sharding, lambda index: leaf[index]
+  )
 
 
 def _weaken(array: jax.Array) -> jax.Array:
@@ -213,19 +250,15 @@ def _host(leaf: Any, where: str) -> np.ndarray:
     raise _refusal(where, f"the integer {leaf}, beyond 64 bits") from error
 
 
-def _constant(array: np.ndarray) -> Callable[[], np.ndarray]:
-  return lambda: np.ascontiguousarray(array).reshape(array.shape)
-
-
-def _assemble(shape: tuple[int, ...], dtype: Any, shards: Any) -> np.ndarray:
-  whole = np.empty(shape, dtype)
-  for index, part in shards:
-    whole[index] = part
-  return whole
+def _ends(
+  index: tuple[slice, ...], shape: tuple[int, ...]
+) -> tuple[tuple[int, int], ...]:
+  ends = (part.indices(n) for part, n in zip(index, shape, strict=True))
+  return tuple((start, stop) for start, stop, _ in ends)
 
 
 def _kind(spec: Spec) -> str:
-  if spec.dtype in _KEYS or spec == JSON:
+  if spec.dtype in _KEYS or spec in WHOLE:
     return spec.dtype
   dtype = stored(spec)[1]
   for kind in (np.bool_, np.integer, np.floating):

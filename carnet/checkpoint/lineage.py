@@ -1,34 +1,25 @@
 """Where a run comes from: the checkpoints whose leaves it started with."""
 
 import pathlib
-from collections.abc import Collection, Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
-
-from carnet.checkpoint import digest, manifest
 
 Lineage = tuple[Mapping[str, Any], ...]
 
 
-def extend(
-  lineage: Lineage,
-  place: pathlib.Path,
-  found: manifest.Manifest,
-  components: Collection[str] | None,
-  regex: str | None,
-  rename: Mapping[str, str] | None,
-) -> Lineage:
-  """Returns the lineage with the parent at `place`, after its own parents.
+def entry(
+  path: pathlib.Path,
+  step: int | None,
+  digests: Mapping[str, str],
+  selection: Mapping[str, Any],
+) -> dict[str, Any]:
+  """Returns the facts about a parent; `selection` says what was taken."""
+  return {"path": str(path.resolve()), "step": step, **digests, **selection}
 
-  The last three arguments say which part of the parent was taken.
-  """
-  parent = {
-    "path": str(place.resolve()),
-    "step": found.step,
-    "manifest_sha256": digest.file(place / manifest.NAME),
-    "tree_sha256": found.tree_sha256,
-    "components": sorted(components) if components is not None else None,
-    "regex": regex,
-    "rename": dict(rename or {}),
-  }
-  news = [entry for entry in (*found.lineage, parent) if entry not in lineage]
-  return (*lineage, *news)
+
+def extend(lineage: Lineage, entries: Iterable[Mapping[str, Any]]) -> Lineage:
+  """Returns the lineage with more entries, oldest first, none of them twice."""
+  for found in entries:
+    if found not in lineage:
+      lineage = (*lineage, found)
+  return lineage

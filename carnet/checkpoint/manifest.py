@@ -10,6 +10,7 @@ import importlib.metadata
 import json
 import math
 import platform
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -19,6 +20,7 @@ from carnet.checkpoint import digest, documents, faults
 NAME = "manifest.json"
 FORMAT = "carnet-checkpoint"
 FORMAT_VERSION = 1
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = ("carnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
@@ -47,11 +49,25 @@ class File:
 
 
 @dataclasses.dataclass(frozen=True)
+class Chunk:
+  """One immutable file in the chunk store beside the steps.
+
+  `component` is the component path whose state it is a part of, in order.
+  """
+
+  component: str
+  sha256: str
+  size_bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
 class Manifest:
   """The facts of one step.
 
-  `components` maps each name to "arrays" or "json". `lineage` lists the
-  checkpoints that this run started from, oldest first.
+  `components` maps each name to "arrays", "json" or "chunks". `processes` has
+  the components of which every process saved its own state, with how many
+  processes there were. `lineage` lists the checkpoints that this run started
+  from, oldest first.
   """
 
   step: int
@@ -62,11 +78,23 @@ class Manifest:
   lineage: tuple[Mapping[str, Any], ...]
   libraries: Mapping[str, str]
   created_utc: str
+  chunks: tuple[Chunk, ...] = ()
+  processes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+  def roots(self, name: str) -> list[str]:
+    """Returns the path of each state that was saved of a component."""
+    count = self.processes.get(name, 1)
+    return [root(name, index, count) for index in range(count)]
 
   @property
   def tree_sha256(self) -> str:
     """The digest of all leaves: equal states have equal digests."""
     return digest.tree((leaf.path, leaf.sha256) for leaf in self.leaves)
+
+
+def root(name: str, index: int, count: int) -> str:
+  """Returns the path of one of `count` processes' state of a component."""
+  return name if count == 1 else f"{name}/process_{index}_of_{count}"
 
 
 def finite_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
@@ -139,15 +167,29 @@ def _parse(body: dict[str, Any]) -> Manifest:
     Leaf(**row | {"shape": tuple(row["shape"])}) for row in body["leaves"]
   ]
   files = [File(**row) for row in body["files"]]
+  chunks = [Chunk(**row) for row in body.get("chunks", ())]
   for file in files:
     paths.check(file.path)
+  for chunk in chunks:
+    paths.check(chunk.component)
+    if body["components"][chunk.component.split("/")[0]] != "chunks":
+      raise ValueError(f"{chunk.component} is not a component of chunks")
+    if not _SHA256.fullmatch(chunk.sha256):
+      raise ValueError(f"{chunk.sha256!r} is not a sha256")
   for leaf in leaves:
     if body["components"][paths.check(leaf.path).split("/")[0]] != "arrays":
       raise ValueError(f"leaf {leaf.path} is not of an array component")
   names = {field.name for field in dataclasses.fields(Manifest)}
-  facts = {name: body[name] for name in names}
+  facts = {name: body[name] for name in names & body.keys()}
   facts |= {"leaves": tuple(leaves), "files": tuple(files)}
-  return Manifest(**facts | {"lineage": tuple(body["lineage"])})
+  facts |= {"chunks": tuple(chunks), "lineage": tuple(body["lineage"])}
+  manifest = Manifest(**facts)
+  listed = {file.path for file in files}
+  for name, kind in manifest.components.items():
+    for part in manifest.roots(name):
+      if kind != "arrays" and f"{part}/state.json" not in listed:
+        raise ValueError(f"the state of {part} is not listed")
+  return manifest
 
 
 def _seal(lines: bytes) -> bytes:

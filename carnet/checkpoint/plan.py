@@ -19,7 +19,7 @@ RESTORED = "restored"
 KEPT = "kept as initialised"
 MISSING = "missing"
 UNEXPECTED = "unexpected"
-CHANGED = "changed"
+CHANGED = "shape or dtype changed"
 IGNORED = "ignored"
 FAULTS = (MISSING, UNEXPECTED, CHANGED)
 
@@ -41,6 +41,7 @@ def make(
   components: Collection[str] | None = None,
   regex: str | None = None,
   rename: Mapping[str, str] | None = None,
+  exclude: str | None = None,
 ) -> tuple[Row, ...]:
   """Returns one row for each leaf of the target and each other stored leaf.
 
@@ -50,12 +51,13 @@ def make(
     components: leave all others as they are.
     regex: leave every leaf as it is whose path does not match in full.
     rename: pattern -> replacement for stored paths; the first full match wins.
+    exclude: leave every leaf as it is whose path matches in full.
 
   Raises:
     UserError: an expression is malformed, or two stored leaves get one path.
-    MismatchError: the expression matches nothing that is stored.
+    MismatchError: an expression matches nothing that is stored.
   """
-  chosen = _selector(components, regex)
+  chosen = _selector(components, regex, exclude)
   sources = _renamed(stored, rename or {})
   rows = []
   for path in sorted({*target, *sources}):
@@ -66,11 +68,19 @@ def make(
     rows.append(Row(path, status, source, there, here))
   if regex is not None and not any(chosen(path) for path in sources):
     raise faults.MismatchError(_no_match(regex, components, sources))
+  if exclude is not None and not any(
+    map(_compile(exclude).fullmatch, sorted({*target, *sources}))
+  ):
+    raise faults.MismatchError(_no_match(exclude, None, sources))
   return tuple(rows)
 
 
-def check(rows: Collection[Row]) -> None:
+def check(rows: Collection[Row], advice: str = "") -> None:
   """Refuses a plan that is not a restore of everything it was asked for.
+
+  Args:
+    rows: the plan.
+    advice: what the user should know besides.
 
   Raises:
     MismatchError: leaves are missing, unexpected or changed; it names all.
@@ -80,7 +90,7 @@ def check(rows: Collection[Row]) -> None:
     lines = "".join(f"\n  {describe(row)}" for row in bad)
     raise faults.MismatchError(
       f"the checkpoint does not fit ({len(bad)} leaves); adapt the "
-      f"configuration, narrow the regex, or pass strict=False:{lines}"
+      f"configuration, narrow the regex, or pass strict=False{advice}:{lines}"
     )
 
 
@@ -89,7 +99,7 @@ def describe(row: Row) -> str:
   renamed = row.source is not None and row.source != row.path
   origin = f" (stored as {row.source})" if renamed else ""
   if row.status == CHANGED:
-    return f"changed: {row.path}{origin} is {row.target}, stored {row.stored}"
+    return f"{CHANGED}: {row.path}{origin} is {row.target}, stored {row.stored}"
   return f"{row.status}: {row.path}{origin} {row.target or row.stored}"
 
 
@@ -104,12 +114,15 @@ def _status(there: Spec | None, here: Spec | None, chosen: bool) -> str:
 
 
 def _selector(
-  components: Collection[str] | None, regex: str | None
+  components: Collection[str] | None, regex: str | None, exclude: str | None
 ) -> Callable[[str], bool]:
   pattern = _compile(regex) if regex is not None else None
+  without = _compile(exclude) if exclude is not None else None
 
   def chosen(path: str) -> bool:
     if components is not None and path.split("/")[0] not in components:
+      return False
+    if without is not None and without.fullmatch(path):
       return False
     return pattern is None or pattern.fullmatch(path) is not None
 

@@ -4,6 +4,8 @@ import collections
 import dataclasses
 import pathlib
 import posixpath
+from collections.abc import Mapping
+from typing import Any
 
 import rich.console
 import rich.markup
@@ -16,15 +18,17 @@ _LISTED_ROWS = 20  # of each fault; the error lists all of them
 
 @dataclasses.dataclass(frozen=True)
 class Report:
-  """The rows of a plan for the step that was read.
+  """The rows of a plan for the checkpoint at `path`.
 
-  `bytes_of` gives the stored size of each source path.
+  `bytes_of` gives the stored size of each source path. `dry_run` tells that
+  nothing was restored. `step` is None where the source does not say it.
   """
 
   path: pathlib.Path
-  step: int
+  step: int | None
   rows: tuple[plan.Row, ...]
-  bytes_of: dict[str, int]
+  bytes_of: Mapping[str, int]
+  dry_run: bool = False
 
   def paths(self, status: str) -> list[str]:
     """Returns the paths with one of the statuses of `plan`."""
@@ -39,9 +43,29 @@ class Report:
     rows = [row for row in self.rows if row.status == status]
     return sum(self.bytes_of.get(row.source or "", 0) for row in rows)
 
+  def to_json(self) -> dict[str, Any]:
+    """Returns the report as JSON: totals, and a row for each leaf."""
+    totals = {
+      status: {"leaves": count, "size_bytes": self.size_bytes(status)}
+      for status, count in self.counts().items()
+    }
+    rows = [
+      {
+        "path": row.path,
+        "status": row.status,
+        "source": row.source,
+        "stored": str(row.stored) if row.stored else None,
+        "target": str(row.target) if row.target else None,
+      }
+      for row in self.rows
+    ]
+    facts = {"path": str(self.path), "step": self.step}
+    return facts | {"dry_run": self.dry_run, "totals": totals, "leaves": rows}
+
   def table(self) -> rich.table.Table:
     """Returns the counts and bytes, each fault with its paths."""
-    title = rich.markup.escape(f"Restored from {self.path}")
+    verb = "To be restored" if self.dry_run else "Restored"
+    title = rich.markup.escape(f"{verb} from {self.path}")
     table = rich.table.Table(title=title, title_justify="left")
     table.add_column("leaves", justify="right")
     table.add_column("status")

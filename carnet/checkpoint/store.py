@@ -7,13 +7,14 @@ our manifest, so nothing that Orbax's metadata names is looked up or imported.
 import pathlib
 from collections.abc import Collection, Mapping
 
+import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
 
 def write(directory: pathlib.Path, arrays: Mapping[str, np.ndarray]) -> None:
   """Writes arrays, none of them empty, to a directory that does not exist."""
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+  with _checkpointer() as checkpointer:
     checkpointer.save(
       directory.absolute(), args=ocp.args.PyTreeSave(dict(arrays))
     )
@@ -29,5 +30,17 @@ def read(
     restore_args=dict.fromkeys(names, as_numpy),
     partial_restore=True,
   )
-  with ocp.Checkpointer(ocp.PyTreeCheckpointHandler()) as checkpointer:
+  with _checkpointer() as checkpointer:
     return dict(checkpointer.restore(directory.absolute(), args=request))
+
+
+def _checkpointer() -> ocp.Checkpointer:
+  """Returns a checkpointer that waits for no other process."""
+  index = jax.process_index()
+  alone = ocp.options.MultiprocessingOptions(
+    primary_host=index,
+    active_processes={index},
+    barrier_sync_key_prefix=f"carnet_{index}",
+  )
+  handler = ocp.PyTreeCheckpointHandler(multiprocessing_options=alone)
+  return ocp.Checkpointer(handler, multiprocessing_options=alone)

@@ -4,22 +4,35 @@ Everything is written below a working name that no reader takes for a step. The
 manifest comes last, then one rename makes the directory a step, and only then
 do older ones go. A process killed between any two of these leaves the old set
 of steps or the new one; its leftovers go at the next save.
+
+    000012000.77031.writing/          removed when all is done
+      step/                           becomes 000012000
+      process_1/                      what another process handed in
 """
 
+import contextlib
 import dataclasses
 import datetime
+import itertools
 import os
 import pathlib
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from carnet.checkpoint import (
+  chunks,
   components,
   digest,
   directory,
+  leaves,
   manifest,
+  processes,
+  pruning,
   retention,
+  shares,
   store,
 )
 
@@ -28,85 +41,168 @@ from carnet.checkpoint import (
 class Job:
   """All that a save needs, captured from the training loop.
 
-  `unsound` are the steps that turned out damaged: retention ignores them.
+  `payloads` are by root path; those in `own` are this process's alone.
+  `token` is the same in all processes, and no other save's. `unsound` are the
+  steps that turned out damaged: retention ignores them.
   """
 
   root: pathlib.Path
   step: int
-  payloads: Mapping[str, components.Arrays | components.Json]
+  payloads: Mapping[str, components.Payload]
+  own: frozenset[str]
   attachments: Mapping[str, bytes]
   metrics: Mapping[str, float | None]
   lineage: tuple[Mapping[str, Any], ...]
   keep: retention.Retention | None
   unsound: frozenset[int]
+  process: processes.Process
+  token: int
+
+  @property
+  def final(self) -> pathlib.Path:
+    """Where the step will be."""
+    return self.root / directory.step_name(self.step)
+
+  @property
+  def working(self) -> pathlib.Path:
+    """Where it is made."""
+    return directory.working_name(self.final, "writing", self.token)
+
+
+@dataclasses.dataclass
+class _Rows:
+  """The rows of the manifest that come with payloads."""
+
+  components: dict[str, str] = dataclasses.field(default_factory=dict)
+  leaves: list[manifest.Leaf] = dataclasses.field(default_factory=list)
+  chunks: list[manifest.Chunk] = dataclasses.field(default_factory=list)
 
 
 def write(job: Job) -> None:
-  """Writes the step, then deletes those that retention lets go."""
-  directory.sweep(job.root)
-  final = job.root / directory.step_name(job.step)
-  working = directory.working_name(final, "writing")
-  working.mkdir()
+  """Writes the step, then deletes those that retention lets go.
+
+  Of several processes the first does this, with what the others hand in; for
+  them it returns when the first is done.
+  """
   try:
-    _fill(working, job)
-    directory.publish(working, final)
-  except BaseException:
-    shutil.rmtree(working, ignore_errors=True)  # the disk may be full
-    raise
-  if job.keep is not None:
-    _prune(job.root, job.keep, job.unsound - {job.step})
-
-
-def _fill(working: pathlib.Path, job: Job) -> None:
-  rows: list[manifest.Leaf] = []
-  for name, payload in job.payloads.items():
-    if isinstance(payload, components.Json):
-      _write_file(working / components.json_file(name), payload.content)
+    if job.process.leads:
+      _lead(job)
     else:
-      rows += _write_arrays(working, name, payload)
+      shared = frozenset(job.payloads) - job.own
+      shares.hand_in(job.working, job.payloads, shared, job.process)
+      shares.await_leader(job.working, job.final)
+  except BaseException as error:
+    give_up(job, f"{type(error).__name__}: {error}")
+    raise
+  if job.process.leads:
+    shutil.rmtree(job.working, ignore_errors=True)
+
+
+def give_up(job: Job, reason: str) -> None:
+  """Removes what a failed save wrote, and lets other processes know."""
+  if job.process.leads and job.working.exists():
+    for path in job.working.iterdir():
+      shutil.rmtree(path, ignore_errors=True)  # the disk may be full
+  if job.process.alone:
+    shutil.rmtree(job.working, ignore_errors=True)
+  else:
+    with contextlib.suppress(OSError):
+      shares.report_failure(job.working, job.process.index, reason)
+
+
+def _lead(job: Job) -> None:
+  directory.sweep(job.root, job.working)
+  draft = job.working / "step"
+  draft.mkdir(parents=True)
+  _fill(draft, job, shares.collect(job.working, job.process.count))
+  directory.publish(draft, job.final)
+  pruning.prune(job.root, job.keep, job.unsound - {job.step})
+
+
+def _fill(draft: pathlib.Path, job: Job, taken: list[shares.Share]) -> None:
+  rows = _Rows()
+  for root, payload in job.payloads.items():
+    name = components.name_of(root)
+    rows.components[name] = payload.kind
+    if isinstance(payload, components.Arrays):
+      arrays = _own_arrays(payload, taken)
+      if root in job.own:
+        arrays = itertools.chain(arrays, _other_arrays(name, taken))
+      rows.leaves += _write_arrays(draft / name, arrays, taken)
+    else:
+      shares.check_equal(root, digest.data(payload.content), taken)
+      _write_file(draft / components.json_file(root), payload.content)
+    if isinstance(payload, components.Chunks):
+      rows.chunks += [chunks.put(job.root, c, root) for c in payload.chunks]
+  for share in taken:
+    for root, content in share.documents.items():
+      if root not in job.payloads:
+        _write_file(draft / components.json_file(root), content)
+        rows.chunks += share.chunks.get(root, ())
   for name, content in job.attachments.items():
-    _write_file(working / name, content)
-  _write_manifest(working, job, rows)
+    _write_file(draft / name, content)
+  _write_manifest(draft, job, rows)
+
+
+_Array = tuple[str, leaves.Spec, np.ndarray]
+
+
+def _own_arrays(
+  payload: components.Arrays, taken: list[shares.Share]
+) -> Iterator[_Array]:
+  for path, content in payload.contents.items():
+    if isinstance(content, leaves.Shards):
+      content = shares.join(content, path, taken)
+    yield path, payload.specs[path], content
+
+
+def _other_arrays(name: str, taken: list[shares.Share]) -> Iterator[_Array]:
+  for share in taken:
+    for path, shards in share.shards.items():
+      if components.name_of(path) == name:
+        yield path, share.specs[path], shards.assemble()
 
 
 def _write_arrays(
-  working: pathlib.Path, name: str, payload: components.Arrays
+  place: pathlib.Path, arrays: Iterable[_Array], taken: list[shares.Share]
 ) -> list[manifest.Leaf]:
   rows, full = [], {}
-  for path, content in payload.contents.items():
-    array, spec = content(), payload.specs[path]
+  for path, spec, content in arrays:
+    array = np.ascontiguousarray(content).reshape(content.shape)
     sha256 = digest.leaf(array)
+    shares.check_equal(path, sha256, taken)
     facts = (path, spec.shape, spec.dtype, array.nbytes, sha256, spec.weak)
     rows.append(manifest.Leaf(*facts))
     if array.size:  # Orbax refuses empty arrays; their row says it all
-      full[components.key(name, path)] = array
+      full[components.key(path)] = array
   if full:
-    store.write(working / name, full)
+    store.write(place, full)
   return rows
 
 
-def _write_manifest(
-  working: pathlib.Path, job: Job, rows: list[manifest.Leaf]
-) -> None:
+def _write_manifest(draft: pathlib.Path, job: Job, rows: _Rows) -> None:
   files = []
-  for name in sorted(directory.files(working)):
-    path = working / name
+  for name in sorted(directory.files(draft)):
+    path = draft / name
     directory.synchronize(path)
     size_bytes = path.stat().st_size
     files.append(manifest.File(name, size_bytes, digest.file(path)))
   now = datetime.datetime.now(datetime.UTC)
+  own = {components.name_of(root) for root in job.own}
   facts = manifest.Manifest(
     step=job.step,
-    components={n: payload.kind for n, payload in job.payloads.items()},
-    leaves=tuple(sorted(rows, key=lambda row: row.path)),
+    components=rows.components,
+    leaves=tuple(sorted(rows.leaves, key=lambda row: row.path)),
     files=tuple(files),
     metrics=job.metrics,
     lineage=job.lineage,
     libraries=manifest.library_versions(),
     created_utc=now.isoformat(timespec="seconds"),
+    chunks=tuple(rows.chunks),
+    processes=dict.fromkeys(sorted(own), job.process.count),
   )
-  _write_file(working / manifest.NAME, manifest.encode(facts))
-  for parent, _, _ in os.walk(working):
+  _write_file(draft / manifest.NAME, manifest.encode(facts))
+  for parent, _, _ in os.walk(draft):
     directory.synchronize(pathlib.Path(parent))
 
 
@@ -116,18 +212,3 @@ def _write_file(path: pathlib.Path, content: bytes) -> None:
     file.write(content)
     file.flush()
     os.fsync(file.fileno())
-
-
-def _prune(
-  root: pathlib.Path, keep: retention.Retention, unsound: frozenset[int]
-) -> None:
-  entries = []
-  for step, found in directory.complete(root).items():
-    if step not in unsound:
-      path = root / directory.step_name(step)
-      signed = (path / directory.SIGNOFF).exists()
-      entries.append(retention.Entry(step, found.metrics, signed))
-  kept = keep.kept(entries)
-  for entry in entries:
-    if entry.step not in kept:
-      directory.remove(root / directory.step_name(entry.step))

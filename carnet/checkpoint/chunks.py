@@ -1,0 +1,204 @@
+"""Chunks: arrays that never change again, kept in files that steps share.
+
+A replay buffer of gigabytes gains little between two saves. Made of chunks, it
+costs what is new: a chunk's file is named by the sha256 of its content, is
+written once, and every step that needs it names it in its manifest.
+
+    checkpoints/
+      chunks/3f/3f9c...e1.safetensors
+      000001000/replay/state.json   and, in manifest.json, the chunks' names
+"""
+
+import os
+import pathlib
+import time
+import types
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import ml_dtypes
+import numpy as np
+import safetensors
+import safetensors.numpy
+
+from carnet import errors
+from carnet.checkpoint import digest, directory, faults, manifest
+
+SUFFIX = ".safetensors"
+
+# A closed table: a dtype that a file names selects from it.
+_DTYPES = {
+  **{"BOOL": np.bool_, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32},
+  **{"U64": np.uint64, "I8": np.int8, "I16": np.int16, "I32": np.int32},
+  **{"I64": np.int64, "F16": np.float16, "F32": np.float32},
+  **{"F64": np.float64, "C64": np.complex64, "BF16": ml_dtypes.bfloat16},
+  **{"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2},
+}
+_ALLOWED = frozenset(np.dtype(dtype) for dtype in _DTYPES.values())
+
+
+class Chunk:
+  """Named arrays that stay as they are, such as a stretch of a replay buffer.
+
+  Attributes:
+    arrays: read-only.
+
+  Args:
+    arrays: made read-only; those that are a view of other memory are copied.
+
+  Raises:
+    UserError: an array is of a dtype that a chunk cannot hold.
+  """
+
+  def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+    for name, array in arrays.items():
+      if array.dtype not in _ALLOWED or not array.dtype.isnative:
+        raise errors.UserError(
+          f"array '{name}' of a chunk is of {array.dtype}: use one of "
+          f"{', '.join(sorted(d.name for d in _ALLOWED))}"
+        )
+    self.arrays: Mapping[str, np.ndarray] = types.MappingProxyType(
+      {name: _frozen(array) for name, array in arrays.items()}
+    )
+    self.named: tuple[str, int] | None = None  # sha256 and size of the file
+    self.home: pathlib.Path | None = None  # where its file is and was checked
+
+  def encode(self) -> bytes:
+    """Returns the content of the chunk's file; equal arrays, equal content."""
+    return safetensors.numpy.save(dict(self.arrays))
+
+
+class Chunked:
+  """The state of a component that is made of chunks.
+
+  Attributes:
+    chunks: in an order that means something to the component.
+    facts: everything else about the state, as JSON.
+  """
+
+  def __init__(self, chunks: Iterable[Chunk], facts: Any = None) -> None:
+    self.chunks = tuple(chunks)
+    self.facts = facts
+
+
+def put(root: pathlib.Path, chunk: Chunk, component: str) -> manifest.Chunk:
+  """Makes sure that the chunk's file is in the store; returns its row.
+
+  A chunk that came from there costs a look at its size; a file that somebody
+  else wrote is read before it is relied on.
+  """
+  content = None
+  if chunk.named is None:
+    content = chunk.encode()
+    chunk.named = (digest.data(content), len(content))
+  row = manifest.Chunk(component, *chunk.named)
+  path = place(root, row.sha256)
+  if chunk.home != root or not _has_size(path, row.size_bytes):
+    if fault(root, row):
+      _write(path, chunk.encode() if content is None else content)
+    chunk.home = root
+  return row
+
+
+def load(root: pathlib.Path, row: manifest.Chunk, hashed: bool = True) -> Chunk:
+  """Returns a stored chunk, all of it read and compared with its digest.
+
+  Raises:
+    CorruptError: the file is not what was written.
+  """
+  content = _read(root, row, hashed)
+  try:
+    arrays = {
+      name: np.frombuffer(view["data"], _DTYPES[view["dtype"]]).reshape(
+        view["shape"]
+      )
+      for name, view in safetensors.deserialize(content)
+    }
+  except (safetensors.SafetensorError, KeyError, ValueError) as error:
+    raise faults.CorruptError(
+      f"{_relative(row)} is not a chunk: {error}"
+    ) from error
+  chunk = Chunk({})
+  chunk.arrays = types.MappingProxyType(arrays)
+  chunk.named = (row.sha256, row.size_bytes)
+  chunk.home = root if hashed else None
+  return chunk
+
+
+def fault(root: pathlib.Path, row: manifest.Chunk) -> str:
+  """Returns what is wrong with a chunk's file, or nothing."""
+  try:
+    _read(root, row, hashed=True)
+  except faults.CorruptError as error:
+    return str(error)
+  return ""
+
+
+def stored(root: pathlib.Path) -> dict[pathlib.Path, str]:
+  """Returns `file -> sha256 in its name` for all that lies in the store."""
+  found = (root / directory.CHUNKS).glob("*/*")
+  return {path: path.name.removesuffix(SUFFIX) for path in found}
+
+
+def place(root: pathlib.Path, sha256: str) -> pathlib.Path:
+  """Returns where the store of a directory of steps keeps a chunk."""
+  return root / directory.CHUNKS / sha256[:2] / f"{sha256}{SUFFIX}"
+
+
+def _frozen(array: np.ndarray) -> np.ndarray:
+  own = np.array(array, order="C", copy=array.base is not None or None)
+  own.flags.writeable = False
+  return own
+
+
+def _has_size(path: pathlib.Path, size_bytes: int) -> bool:
+  try:
+    return path.stat().st_size == size_bytes
+  except OSError:
+    return False
+
+
+def _read(root: pathlib.Path, row: manifest.Chunk, hashed: bool) -> bytes:
+  name, path = _relative(row), place(root, row.sha256)
+  if (
+    path.parent.resolve()
+    != root.resolve() / directory.CHUNKS / path.parent.name
+  ):
+    raise faults.CorruptError(f"{name} is behind a link")
+  try:
+    # The store of a directory holds plain files and nothing from elsewhere.
+    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+    with open(os.open(path, flags), "rb") as file:
+      size_bytes = os.fstat(file.fileno()).st_size
+      if size_bytes != row.size_bytes:
+        raise faults.CorruptError(
+          f"{name} has {size_bytes} bytes of {row.size_bytes}"
+        )
+      content = file.read(size_bytes)
+  except OSError as error:
+    reason = error.strerror or str(error)
+    raise faults.CorruptError(f"{name} is unreadable: {reason}") from error
+  if hashed and digest.data(content) != row.sha256:
+    raise faults.CorruptError(f"{name} differs from its sha256")
+  return content
+
+
+def _relative(row: manifest.Chunk) -> str:
+  return f"{place(pathlib.Path(), row.sha256)} of {row.component}"
+
+
+def _write(path: pathlib.Path, content: bytes) -> None:
+  path.parent.mkdir(parents=True, exist_ok=True)
+  draft = path.with_name(
+    f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.writing"
+  )
+  try:
+    with open(draft, "xb") as file:
+      file.write(content)
+      file.flush()
+      os.fsync(file.fileno())
+    os.rename(draft, path)
+    directory.synchronize(path.parent)
+  except BaseException:
+    draft.unlink(missing_ok=True)
+    raise

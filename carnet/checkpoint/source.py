@@ -1,0 +1,126 @@
+"""What leaves can be restored from: our own steps, or what others wrote."""
+
+import dataclasses
+import pathlib
+from collections.abc import Collection, Mapping
+from typing import Any, Protocol, runtime_checkable
+
+from carnet.checkpoint import (
+  digest,
+  directory,
+  foreign,
+  leaves,
+  manifest,
+  processes,
+  reader,
+)
+
+_ORBAX_STEP = "_CHECKPOINT_METADATA"  # in every step of Orbax's own manager
+
+
+@runtime_checkable
+class Source(Protocol):
+  """Something that holds leaves by path."""
+
+  @property
+  def path(self) -> pathlib.Path:
+    """Where it lies."""
+
+  @property
+  def step(self) -> int | None:
+    """The training step it was saved at, if it says so."""
+
+  def specs(self) -> Mapping[str, leaves.Spec]:
+    """Returns what it holds, from metadata alone."""
+
+  def sizes(self) -> Mapping[str, int]:
+    """Returns the bytes of each leaf."""
+
+  def contents(self, wanted: Collection[str]) -> dict[str, Any]:
+    """Returns the wanted leaves, and reads no others."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Step:
+  """A step directory of ours; `hashed` compares what is read with digests."""
+
+  path: pathlib.Path
+  found: manifest.Manifest
+  hashed: bool = True
+
+  @property
+  def step(self) -> int:
+    """The training step it was saved at."""
+    return self.found.step
+
+  def specs(self) -> Mapping[str, leaves.Spec]:
+    """Returns what it holds for this process."""
+    return reader.specs(self.found, processes.this())
+
+  def sizes(self) -> Mapping[str, int]:
+    """Returns the stored bytes of each leaf."""
+    return reader.sizes(self.found)
+
+  def contents(self, wanted: Collection[str]) -> dict[str, Any]:
+    """Returns the wanted leaves.
+
+    Raises:
+      CorruptError: something read is not what was written.
+    """
+    return reader.contents(self.path, self.found, wanted, self.hashed)
+
+
+def find(path: pathlib.Path, hashed: bool = True) -> Source:
+  """Returns the source that `path` means; of several steps, the newest.
+
+  Raises:
+    UserError: there is none.
+    CorruptError: it is a step of ours, but damaged.
+  """
+  other = None if _is_ours(path) else foreign.find(path)
+  if other is not None:
+    return other
+  place = directory.resolve(path)
+  return Step(place, directory.read_manifest(place), hashed)
+
+
+def advice(source: Source) -> str:
+  """Returns what to know about states that other processes saved."""
+  if not isinstance(source, Step):
+    return ""
+  here = processes.this().count
+  alien = {n: c for n, c in source.found.processes.items() if c != here}
+  return "".join(
+    f"; each of {count} processes saved its own '{name}', and here are {here}: "
+    f"it cannot be carried over, exclude='{name}(/.*)?' leaves it out"
+    for name, count in alien.items()
+  )
+
+
+def digests(source: Source, values: Mapping[str, Any]) -> dict[str, str]:
+  """Returns what identifies the parent in a lineage.
+
+  Of others' checkpoints this is a digest over the leaves that were taken.
+  """
+  if isinstance(source, Step):
+    return {
+      "manifest_sha256": digest.file(source.path / manifest.NAME),
+      "tree_sha256": source.found.tree_sha256,
+    }
+  taken = ((path, digest.leaf(x)) for path, x in values.items())
+  return {"taken_tree_sha256": digest.tree(taken)}
+
+
+def _is_ours(path: pathlib.Path) -> bool:
+  """Tells whether a step of ours is there, or was before it was damaged."""
+  if path.is_file():
+    return False
+  nameless = not (path / _ORBAX_STEP).exists()
+  if (path / manifest.NAME).exists() or (
+    path in directory.numbered(path.parent) and nameless
+  ):
+    return True
+  return any(
+    (root / directory.LOCK).exists() or any(root.glob(f"*/{manifest.NAME}"))
+    for root in (path, path / directory.STEPS)
+  )
