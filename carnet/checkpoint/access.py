@@ -4,8 +4,7 @@ import pathlib
 from collections.abc import Collection
 from typing import Any
 
-from carnet import errors, paths
-from carnet.checkpoint import components as components_lib
+from carnet import paths
 from carnet.checkpoint import directory, leaves, manifest, plan, reader, source
 
 
@@ -34,10 +33,7 @@ def read(
   """
   origin = source.find(pathlib.Path(path))
   held = origin.specs()
-  known = {components_lib.name_of(stored) for stored in held}
-  for name in components or ():
-    if name not in known:
-      raise errors.unknown("stored component", name, known)
+  source.check_known(origin, components or ())
   rows = plan.make(held, held, components, regex, exclude=exclude)
   wanted = [row.path for row in rows if row.status == plan.RESTORED]
   plain = {

@@ -31,16 +31,13 @@ import dataclasses
 import logging
 import operator
 import pathlib
-import re
-import time
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Mapping
 from types import TracebackType
 from typing import Any, SupportsIndex
 
-from carnet import errors, paths
+from carnet import errors
 from carnet.checkpoint import (
   background,
-  documents,
   faults,
   leaves,
   lineage,
@@ -48,9 +45,11 @@ from carnet.checkpoint import (
   plan,
   processes,
   reader,
+  registry,
   report,
   restore,
   retention,
+  session,
   source,
   writer,
 )
@@ -58,7 +57,6 @@ from carnet.checkpoint import components as components_lib
 from carnet.checkpoint import directory as directory_lib
 
 _log = logging.getLogger(__name__)
-_COMPONENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class Checkpoint:
@@ -78,16 +76,11 @@ class Checkpoint:
     self.skipped: dict[str, str] = {}  # unsound step -> what is wrong with it
     self._keep = keep
     self._verbose = verbose
-    self._components: dict[str, components_lib.Component] = {}
-    self._per_process: dict[str, bool | None] = {}
-    self._attachments: dict[str, bytes] = {}
+    self._registry = registry.Registry()
     self._lineage: lineage.Lineage = ()
-    self._lock = directory_lib.Lock(self.directory)
-    self._present: set[int] = set()  # complete steps, once the lock is held
-    self._unsound: set[int] = set()
     self._current: int | None = None  # the step that memory and disk agree on
-    self._token = 0  # names the next save's working directory in all processes
-    self._background = background.Background(self._lock)
+    self._session = session.Session(self.directory)
+    self._background = background.Background(self._session.lock)
 
   def register(
     self, name: str, component: Any, per_process: bool | None = None
@@ -107,15 +100,7 @@ class Checkpoint:
     Raises:
       UserError: the name is taken or is not made of letters, digits, _ and -.
     """
-    if not _COMPONENT_NAME.fullmatch(name):
-      raise errors.UserError(
-        f"component name {name!r}: use letters, digits, '_' and '-'"
-      )
-    self._check_free(name)
-    adapted = components_lib.adapt(component)
-    self._components[name] = adapted
-    self._per_process[name] = per_process
-    return adapted if isinstance(adapted, components_lib.Value) else component
+    return self._registry.register(name, component, per_process)
 
   def attach(self, name: str, content: Any) -> None:
     """Adds a file to every later save: bytes, or a JSON value for "*.json".
@@ -123,12 +108,7 @@ class Checkpoint:
     Raises:
       UserError: the name is taken or not relative, or JSON would change it.
     """
-    paths.check(name)
-    if name not in self._attachments:
-      self._check_free(name)
-    if not isinstance(content, bytes):
-      content = documents.encode(content, name)
-    self._attachments[name] = content
+    self._registry.attach(name, content)
 
   def save(
     self, step: SupportsIndex, metrics: Mapping[str, Any] | None = None
@@ -147,31 +127,30 @@ class Checkpoint:
     step = operator.index(step)  # also numpy's integers
     if step == self._current and step in self.steps():
       return False
-    if step < 0 or not self._components:
+    if step < 0 or not len(self._registry):
       raise errors.UserError(
-        f"cannot save step {step} of {len(self._components)} components: "
+        f"cannot save step {step} of {len(self._registry)} components: "
         "register what to save, and count steps from 0"
       )
-    self._begin_writing()
-    newest = max(self._present - self._unsound, default=-1)
+    self._session.begin()
+    newest = self._session.newest
     if step <= newest:
       raise errors.UserError(
         f"cannot save step {step}: {self.directory} already holds step "
         f"{newest}; resume with load_or_save, or use another directory"
       )
-    self._token += 1
     job = writer.Job(
       root=self.directory,
       step=step,
       payloads={},
       own=frozenset(),
-      attachments=dict(self._attachments),
+      attachments=dict(self._registry.attachments),
       metrics=manifest.finite_metrics(metrics or {}),
       lineage=self._lineage,
       keep=self._keep,
-      unsound=frozenset(self._unsound),
+      unsound=frozenset(self._session.unsound),
       process=processes.this(),
-      token=self._token,
+      token=self._session.token(),
     )
     try:
       job = self._capture(job)
@@ -190,8 +169,8 @@ class Checkpoint:
     step = self._background.wait()
     if step is not None:
       self._current = step
-      self._present.add(step)
-      self._unsound.discard(step)
+      self._session.present.add(step)
+      self._session.unsound.discard(step)
 
   def load(
     self,
@@ -216,7 +195,8 @@ class Checkpoint:
       strict: refuse missing, unexpected and changed leaves; otherwise they
         are left as they are.
       exclude: leaves whose whole path it matches are left as they are.
-      dry_run: report what would be restored, read no leaf and change nothing.
+      dry_run: report what would be restored, faults included; read no leaf
+        and change nothing.
       verify: compare what is read with its sha256.
 
     Raises:
@@ -226,8 +206,9 @@ class Checkpoint:
     """
     self.wait()
     origin = source.find(pathlib.Path(path or self.directory), verify)
-    self._check_known(components or (), origin)
-    states = self._states()
+    self._registry.check_known(components or ())
+    source.check_known(origin, components or ())
+    states = self._registry.states()
     target: dict[str, leaves.Spec] = {}
     for root, state in states.items():
       target |= components_lib.specs(root, state)
@@ -238,15 +219,14 @@ class Checkpoint:
     )
     if self._verbose:
       summary.print()
-    if strict:
-      plan.check(rows, source.advice(origin))
     if dry_run:
       return summary
+    if strict:
+      plan.check(rows, source.advice(origin))
     if isinstance(origin, source.Step) and part == (None, None, None, None):
       reader.check_files(origin.path, origin.found, verify)
     merged = restore.merge(origin, rows, states)
-    for name, state in merged.states.items():
-      self._components[name].load_state(state)
+    self._registry.load(merged.states)
     self._note_origin(origin, summary, merged.digests, part)
     return summary
 
@@ -264,13 +244,13 @@ class Checkpoint:
       UserError: the directory holds something, but no sound step.
     """
     self.wait()
-    self._begin_writing()
-    for path in self._newest_first():
+    self._session.begin()
+    for path in self._session.newest_first():
       fault = self._try(path)
       if not fault:
         return int(path.name)
       self.skipped[path.name] = fault
-      self._unsound.add(int(path.name))
+      self._session.unsound.add(int(path.name))
       _log.warning("skipped step %s: %s", path.name, fault)
     self._clear(start_over)
     self.save(step)
@@ -303,7 +283,7 @@ class Checkpoint:
       self.wait()
     finally:
       if not self._background.busy:  # an interrupt may leave it writing
-        self._lock.release()
+        self._session.end()
 
   def __enter__(self) -> "Checkpoint":
     return self
@@ -321,38 +301,10 @@ class Checkpoint:
         raise
       error.add_note(str(failure))  # the first error is the one to see
 
-  def _check_free(self, name: str) -> None:
-    reserved = {manifest.NAME, directory_lib.SIGNOFF, directory_lib.PASSPORT}
-    taken = name.split("/")[0] in {*reserved, *self._components}
-    for other in self._attachments:
-      taken |= f"{name}/".startswith(f"{other}/")
-      taken |= f"{other}/".startswith(f"{name}/")
-    if taken:
-      raise errors.UserError(f"the name '{name}' is taken in the checkpoint")
-
-  def _check_known(self, names: Collection[str], origin: source.Source) -> None:
-    for name in names:
-      if name not in self._components:
-        raise errors.unknown("component", name, self._components)
-      if isinstance(origin, source.Step):
-        stored = origin.found.components
-        if name not in stored:
-          raise errors.unknown("stored component", name, stored)
-
-  def _states(self) -> dict[str, Any]:
-    """Returns the present state of each component, by its root path."""
-    process, states = processes.this(), {}
-    for name, component in self._components.items():
-      state, own = component.state(), self._per_process[name]
-      if own is None:
-        own = components_lib.differs_by_process(component, state)
-      states[process.within(name) if own else name] = state
-    return states
-
   def _capture(self, job: writer.Job) -> writer.Job:
-    states = self._states()
+    states = self._registry.states()
     captured = {r: components_lib.capture(r, s) for r, s in states.items()}
-    own = frozenset(states) - frozenset(self._components)
+    own = frozenset(r for r in states if r != components_lib.name_of(r))
     return dataclasses.replace(job, payloads=captured, own=own)
 
   def _note_origin(
@@ -380,67 +332,13 @@ class Checkpoint:
     self._lineage = lineage.extend(self._lineage, (*older, parent))
     self._current = None
 
-  def _begin_writing(self) -> None:
-    if self._lock.held:
-      return
-    process, refusal = processes.this(), None
-    if process.leads:
-      try:
-        self._lock.acquire()
-      except errors.UserError as error:
-        refusal = error
-    self._token = processes.from_leader(0 if refusal else time.monotonic_ns())
-    if refusal or not self._token:
-      raise refusal or errors.UserError(
-        f"process 0 cannot write checkpoints to {self.directory}"
-      )
-    if not process.leads:
-      self._lock.follow()
-    self._check_shared()
-    self._present = set(self.steps())
-
-  def _check_shared(self) -> None:
-    """Refuses a directory that is another one in another process."""
-    seen = self._lock.fingerprint()
-    found = processes.from_all(seen)
-    strangers = [i for i, value in enumerate(found) if value != found[0]]
-    if strangers:
-      self._lock.release()
-      raise errors.UserError(
-        f"processes {strangers} see another {self.directory} than process 0: "
-        "checkpoints need a directory that all processes share"
-      )
-
-  def _newest_first(self) -> Iterator[pathlib.Path]:
-    """Yields what is named like a step, as the first process sees it."""
-    below = 1 << 62
-    while True:
-      numbers = [int(p.name) for p in directory_lib.numbered(self.directory)]
-      older = max((n for n in numbers if n < below), default=-1)
-      below = processes.from_leader(older + 1) - 1
-      if below < 0:
-        return
-      yield self.directory / directory_lib.step_name(below)
-
   def _try(self, path: pathlib.Path) -> str:
     """Loads a step; returns why not, if in any process it is damaged."""
-    fault, mistake = "", None
     try:
       self.load(path)
-    except faults.CorruptError as error:
-      fault = str(error)
     except errors.UserError as error:
-      mistake = error
-    outcomes = processes.from_all(2 if mistake else 1 if fault else 0)
-    if mistake:
-      raise mistake
-    if 2 in outcomes:
-      raise errors.UserError(
-        f"process {outcomes.index(2)} could not load {path}: see its message"
-      )
-    if 1 in outcomes and not fault:
-      return f"{path} is damaged for process {outcomes.index(1)}"
-    return fault
+      return self._session.agree(path, error)
+    return self._session.agree(path, None)
 
   def _clear(self, start_over: bool) -> None:
     present = directory_lib.foreign(self.directory)
@@ -450,6 +348,4 @@ class Checkpoint:
         f"{self.directory} holds {', '.join(present)} but no sound step; to "
         f"begin anew, use another directory or start_over=True{reasons}"
       )
-    for path in directory_lib.numbered(self.directory):
-      directory_lib.set_aside(path)
-    self._present.clear()
+    self._session.clear()

@@ -5,7 +5,9 @@ import pathlib
 from collections.abc import Collection, Mapping
 from typing import Any, Protocol, runtime_checkable
 
+from carnet import errors
 from carnet.checkpoint import (
+  components,
   digest,
   directory,
   foreign,
@@ -82,6 +84,14 @@ def find(path: pathlib.Path, hashed: bool = True) -> Source:
     return other
   place = directory.resolve(path)
   return Step(place, directory.read_manifest(place), hashed)
+
+
+def check_known(source: Source, names: Collection[str]) -> None:
+  """Raises UserError for a name that no stored component has."""
+  stored = {components.name_of(path) for path in source.specs()}
+  for name in names:
+    if name not in stored:
+      raise errors.unknown("stored component", name, stored)
 
 
 def advice(source: Source) -> str:
