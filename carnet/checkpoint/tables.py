@@ -57,10 +57,9 @@ def listing(found: listing_lib.Listing, width: int) -> Parts:
   for step in found.steps:
     sizes = [step.size_bytes, step.own_chunk_bytes, step.shared_chunk_bytes]
     values = (step.metrics.get(name, "") for name in shown)
-    state = "DAMAGED" if step.fault else "sound"
     table.add_row(
       str(step.step),
-      f"{state}, signed" if step.signed else state,
+      _state(bool(step.fault), step.signed),
       _text(_moment(step.created_utc)),
       f"{step.leaves:,}" if step.created_utc else "?",
       *[size(number) for number in sizes[: 1 + len(chunks)]],
@@ -70,7 +69,8 @@ def listing(found: listing_lib.Listing, width: int) -> Parts:
   yield table
   for step in found.steps:
     if step.fault:
-      yield _text(f"step {step.step}: {step.fault}")
+      fault = step.fault.replace(f"{step.path}/", "")
+      yield _text(f"step {step.step}: {fault}")
   for name, size_bytes in found.others.items():
     yield _text(f"not a step: {name}, {size(size_bytes)}")
   if len(metrics) > len(shown):
@@ -115,9 +115,9 @@ def verification(faults: Mapping[str, list[str]]) -> Parts:
   """Yields one row for each step directory, with all that is wrong in it."""
   table = _table("step", "state", "faults")
   for path, found in faults.items():
-    state = "DAMAGED" if found else "sound"
     reasons = [reason.replace(f"{path}/", "") for reason in found]
-    table.add_row(_text(posixpath.basename(path)), state, _text(*reasons))
+    name = _text(posixpath.basename(path))
+    table.add_row(name, _state(bool(found)), _text(*reasons))
   yield _text(*dict.fromkeys(map(posixpath.dirname, faults)))
   yield table
   yield _text(f"damaged: {sum(map(bool, faults.values()))} of {len(faults)}")
@@ -253,6 +253,11 @@ def _table(*columns: str) -> rich.table.Table:
 
 def _text(*lines: str) -> rich.text.Text:
   return rich.text.Text("\n".join(map(cli.printable, lines)), overflow="fold")
+
+
+def _state(damaged: bool, signed: bool = False) -> rich.text.Text:
+  state = rich.text.Text("DAMAGED", "bold red") if damaged else _text("sound")
+  return state.append(", signed") if signed else state
 
 
 def _moment(created_utc: str) -> str:
