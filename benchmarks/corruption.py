@@ -6,11 +6,12 @@
 Both save the same two states. Then every file of the newer step is damaged, one
 at a time, a training program resumes, and what it got is compared with what was
 saved. "Silently wrong" are other bits, another shape or another dtype, such as
-a typed random key that came back as integers. "Named" counts the trials whose error, or reason to take
-the older step, contains the path of the file or a leaf. carnet resumes with
-`load_or_save`; Orbax with the `latest_step` of a `CheckpointManager` and
-`StandardRestore` into a target of the right structure; what it says of failed
-reads while it goes on is on standard error.
+a typed random key that came back as integers. "Named" counts the trials whose
+error, or reason to take the older step, has the path of the file or a leaf.
+
+carnet resumes with `load_or_save`; Orbax with the `latest_step` of a
+`CheckpointManager` and `StandardRestore` into a target of the right structure.
+What Orbax prints while its reads fail is on standard error.
 """
 
 import collections
