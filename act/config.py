@@ -16,8 +16,12 @@ def default_config() -> config_dict.ConfigDict:
     batch_size=8,  # paper
     devices=0,  # first so many devices share each batch; 0 takes all
     fsdp=False,  # also split large leaves of the state over the devices
-    from_checkpoint="",  # start from the parameters of another run
+    # Start from a part of another run, of an Orbax checkpoint or of a
+    # .safetensors file: stored paths are renamed first, then matched in full.
+    from_checkpoint="",
     from_checkpoint_regex="agent/(params|buffers)/.*",  # leaves to take
+    from_checkpoint_exclude="",  # leaves of them to leave as initialised
+    from_checkpoint_rename=(),  # "pattern => replacement", the first match wins
   )
   config.environment = config_dict.create(
     name="aloha/transfer_cube",
@@ -122,6 +126,7 @@ def default_config() -> config_dict.ConfigDict:
   )
   config.checkpoint = config_dict.create(
     every_steps=5_000,  # 0: only the end, and whenever best was measured
+    every_seconds=0.0,  # also after so much time without a save; 0 is never
     keep_latest=2,
     keep_best=1,  # by evaluation/success_rate, or validation/l1 without it
     keep_every_steps=0,  # also keep multiples of this; 0 keeps none

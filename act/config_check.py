@@ -25,7 +25,7 @@ _NOT_NEGATIVE = (
   *("evaluation.every_steps", "evaluation.first_seed"),
   *("evaluation.validation_every_steps", "checkpoint.every_steps"),
   *("checkpoint.keep_best", "checkpoint.keep_every_steps"),
-  *("augmentation.max_transforms",),
+  *("augmentation.max_transforms", "checkpoint.every_seconds"),
 )
 _BELOW_ONE = ("optimizer.beta1", "optimizer.beta2")
 _PAIRS = ("brightness", "contrast", "saturation", "hue", "sharpness")

@@ -20,14 +20,18 @@ from act import workdir as workdir_lib
 from carnet import checkpoint as checkpoint_lib
 from carnet import clock, errors, mesh, metrics, progress
 from carnet import config as config_lib
-from carnet.checkpoint import signals
+from carnet.checkpoint import plan, signals
 
 
-def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
+def train(
+  config: config_dict.ConfigDict, workdir: pathlib.Path, dry_run: bool = False
+) -> None:
   """Trains until `config.total_steps`, resuming what `workdir` holds.
 
   SIGTERM and Ctrl-C save first; after a SIGKILL the newest checkpoint counts.
   Either way the run ends with the parameters of an uninterrupted one.
+  `dry_run` checks everything, prints what `config.from_checkpoint` would
+  restore, and writes nothing.
 
   Raises:
     UserError: the data do not fit the config, or `workdir` is another run's.
@@ -69,10 +73,18 @@ def train(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
   ):
     agent = checkpoint.register("agent", jax.device_put(state, layout))
     checkpoint.register("data", batches)
+    if dry_run:
+      if config.from_checkpoint:
+        _load_parent(config, checkpoint, dry_run)
+      return
     _restore(config, checkpoint)
     workdir_lib.write_config(config, workdir)
     first = int(agent.value.step)
-    save_at = clock.Every(config.checkpoint.every_steps, config.total_steps)
+    save_at = clock.Every(
+      config.checkpoint.every_steps,
+      config.total_steps,
+      config.checkpoint.every_seconds,
+    )
     with (
       contextlib.closing(_Log(config, workdir, first)) as log,
       progress.bar("training", config.total_steps, first) as bar,
@@ -140,10 +152,22 @@ def _restore(
 ) -> None:
   """Goes on where this run stopped, or starts from another run's leaves."""
   if checkpoint.latest() is None and config.from_checkpoint:
-    checkpoint.load(
-      pathlib.Path(config.from_checkpoint), regex=config.from_checkpoint_regex
-    )
+    _load_parent(config, checkpoint)
   checkpoint.load_or_save()
+
+
+def _load_parent(
+  config: config_dict.ConfigDict,
+  checkpoint: checkpoint_lib.Checkpoint,
+  dry_run: bool = False,
+) -> None:
+  checkpoint.load(
+    pathlib.Path(config.from_checkpoint),
+    regex=config.from_checkpoint_regex,
+    exclude=config.from_checkpoint_exclude or None,
+    rename=plan.parse_rename(config.from_checkpoint_rename),
+    dry_run=dry_run,
+  )
 
 
 class _Log:

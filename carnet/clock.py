@@ -1,17 +1,30 @@
-"""When to do a thing: every so many steps, and at the end."""
+"""When to do a thing: every so many steps or seconds, and at the end."""
 
-import dataclasses
+import time
 
 
-@dataclasses.dataclass(frozen=True)
 class Every:
-  """True at each positive multiple of `steps` (0 has none) and at `last`."""
+  """True at each positive multiple of `steps`, at `last`, and as time passes.
 
-  steps: int
-  last: int = -1
+  Args:
+    steps: 0 has no multiples.
+    last: a step that always counts.
+    seconds: also true when so much time has passed since it was last true, or
+      since the beginning; 0 is never.
+  """
+
+  def __init__(
+    self, steps: int = 0, last: int = -1, seconds: float = 0
+  ) -> None:
+    self._steps, self._last, self._seconds = steps, last, seconds
+    self._since = time.monotonic()
 
   def __call__(self, step: int) -> bool:
-    """Tells whether `step` is such a step."""
-    if step == self.last:
+    """Tells whether `step`, reached now, is such a step."""
+    multiple = self._steps > 0 and step > 0 and step % self._steps == 0
+    now = time.monotonic()
+    late = self._seconds > 0 and now - self._since >= self._seconds
+    if multiple or late or step == self._last:
+      self._since = now
       return True
-    return self.steps > 0 and step > 0 and step % self.steps == 0
+    return False

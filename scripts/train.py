@@ -18,13 +18,16 @@ _CONFIG = config_flags.DEFINE_config_file(
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "Where the run keeps its metrics and checkpoints."
 )
+_DRY_RUN = flags.DEFINE_bool(
+  "dry_run", False, "Check, show what from_checkpoint restores, write nothing."
+)
 flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(argv: Sequence[str]) -> None:
   """Hands the flags to `act.train.train`."""
   del argv
-  train.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)))
+  train.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)), _DRY_RUN.value)
 
 
 if __name__ == "__main__":

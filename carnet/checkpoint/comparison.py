@@ -103,7 +103,7 @@ def compare(a: pathlib.Path, b: pathlib.Path) -> Comparison:
     UserError: there is no step.
   """
   places = directory.resolve(a), directory.resolve(b)
-  found_a, found_b = (inspection.read_manifest(place) for place in places)
+  found_a, found_b = (directory.read_manifest(place) for place in places)
   files = tuple(_rows(_files(found_a), _files(found_b), lambda file: "file"))
   return Comparison(
     a=str(places[0]),
@@ -125,7 +125,7 @@ def with_values(comparison: Comparison) -> Comparison:
   from carnet.checkpoint import reader  # imports JAX
 
   places = pathlib.Path(comparison.a), pathlib.Path(comparison.b)
-  found = [inspection.read_manifest(place) for place in places]
+  found = [directory.read_manifest(place) for place in places]
   largest: dict[str, float] = {}
   for batch in _batches(comparison.leaves):
     a, b = (
@@ -220,7 +220,7 @@ def _values(
   a: pathlib.Path, b: pathlib.Path, files: tuple[Row, ...]
 ) -> Iterator[Change]:
   """Yields what differs within JSON files that are in both steps."""
-  sound = [inspection.read_manifest(place) for place in (a, b)]
+  sound = [directory.read_manifest(place) for place in (a, b)]
   for row in files:
     large = max(row.bytes_a, row.bytes_b) > _LARGEST_JSON_BYTES
     if row.status != DIFFERS or not row.path.endswith(".json") or large:

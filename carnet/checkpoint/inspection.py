@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from carnet import errors
-from carnet.checkpoint import directory, faults, manifest
+from carnet.checkpoint import directory, manifest
 
 ARRAYS, JSON, CHUNKS = "arrays", "json", "chunks"  # kinds of component
 
@@ -84,7 +84,7 @@ def contents(path: pathlib.Path) -> Contents:
     UserError: there is no step.
   """
   place = directory.resolve(path)
-  found = read_manifest(place)
+  found = directory.read_manifest(place)
   return Contents(
     path=str(place),
     step=found.step,
@@ -106,30 +106,9 @@ def verify(path: pathlib.Path) -> list[str]:
   from carnet.checkpoint import reader  # imports JAX
 
   try:
-    read_manifest(path)
     return reader.verify(path)
   except errors.UserError as error:
     return [str(error)]
-
-
-def read_manifest(path: pathlib.Path) -> manifest.Manifest:
-  """Returns a step's manifest, every number and name of it of its type.
-
-  Raises:
-    CorruptError: it is damaged, or holds what no carnet wrote.
-  """
-  try:
-    found = directory.read_manifest(path)
-  except (AttributeError, TypeError, ValueError) as error:
-    where = path / manifest.NAME
-    raise faults.CorruptError(f"{where} is malformed: {error}") from error
-  for what, right in _typed(found):
-    if not right:
-      raise faults.CorruptError(
-        f"{path / manifest.NAME} is malformed: {what} has a value of another "
-        "type than carnet writes"
-      )
-  return found
 
 
 def attached(found: manifest.Manifest) -> Iterator[manifest.File]:
@@ -145,35 +124,6 @@ def chunk_rows(
   """Returns the chunks of one component, by sha256."""
   rows = (row for row in found.chunks if row.component.split("/")[0] == name)
   return {row.sha256: row for row in rows}
-
-
-def _typed(found: manifest.Manifest) -> Iterator[tuple[str, bool]]:
-  yield "step", type(found.step) is int
-  yield "created_utc", type(found.created_utc) is str
-  yield "metrics", _maps(found.metrics, (int, float, type(None)))
-  yield "libraries", _maps(found.libraries, (str,))
-  yield "components", _maps(found.components, (str,))
-  yield "processes", _maps(found.processes, (int,))
-  yield "lineage", all(type(entry) is dict for entry in found.lineage)
-  rows: list[manifest.Leaf | manifest.File | manifest.Chunk] = [
-    *found.leaves,
-    *found.files,
-    *found.chunks,
-  ]
-  for row in rows:
-    yield "sha256", type(row.sha256) is str
-    yield "size_bytes", _is_count(row.size_bytes)
-  for leaf in found.leaves:
-    yield "shape", all(map(_is_count, leaf.shape))
-    yield "dtype", type(leaf.dtype) is str
-
-
-def _is_count(value: Any) -> bool:
-  return type(value) is int and value >= 0
-
-
-def _maps(value: Any, kinds: tuple[type, ...]) -> bool:
-  return type(value) is dict and all(type(v) in kinds for v in value.values())
 
 
 def _component(found: manifest.Manifest, name: str) -> Component:

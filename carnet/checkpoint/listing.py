@@ -50,7 +50,7 @@ def make(path: pathlib.Path) -> Listing:
   found, reasons = {}, {}
   for place in places:
     try:
-      found[place] = inspection.read_manifest(place)
+      found[place] = directory.read_manifest(place)
     except errors.UserError as error:
       reasons[place] = str(error)
   users = collections.Counter(
@@ -63,7 +63,7 @@ def make(path: pathlib.Path) -> Listing:
     for place in places
     if os.path.lexists(place)  # a training run may just have deleted it
   ]
-  own = {directory.CHUNKS, ".lock", *(place.name for place in places)}
+  own = {directory.CHUNKS, directory.LOCK, *(place.name for place in places)}
   others = sorted({*os.listdir(root)} - own)
   sizes = {name: _bytes_below(root / name) for name in others}
   return Listing(str(root), tuple(steps), sizes)

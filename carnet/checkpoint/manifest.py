@@ -12,7 +12,9 @@ import math
 import platform
 import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
+
+import pydantic
 
 from carnet import errors, paths
 from carnet.checkpoint import digest, documents, faults
@@ -24,6 +26,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 LIBRARIES = ("carnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
+_Count = Annotated[int, pydantic.Field(ge=0)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Leaf:
   """One array: its component path, and a digest of its content.
@@ -32,9 +37,9 @@ class Leaf:
   """
 
   path: str
-  shape: tuple[int, ...]
+  shape: tuple[_Count, ...]
   dtype: str
-  size_bytes: int
+  size_bytes: _Count
   sha256: str
   weak: bool = False
 
@@ -44,7 +49,7 @@ class File:
   """One file, by its path below the step directory."""
 
   path: str
-  size_bytes: int
+  size_bytes: _Count
   sha256: str
 
 
@@ -57,7 +62,7 @@ class Chunk:
 
   component: str
   sha256: str
-  size_bytes: int
+  size_bytes: _Count
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,7 +75,7 @@ class Manifest:
   from, oldest first.
   """
 
-  step: int
+  step: _Count
   components: Mapping[str, str]
   leaves: tuple[Leaf, ...]
   files: tuple[File, ...]
@@ -79,7 +84,7 @@ class Manifest:
   libraries: Mapping[str, str]
   created_utc: str
   chunks: tuple[Chunk, ...] = ()
-  processes: Mapping[str, int] = dataclasses.field(default_factory=dict)
+  processes: Mapping[str, _Count] = dataclasses.field(default_factory=dict)
 
   def roots(self, name: str) -> list[str]:
     """Returns the path of each state that was saved of a component."""
@@ -90,6 +95,9 @@ class Manifest:
   def tree_sha256(self) -> str:
     """The digest of all leaves: equal states have equal digests."""
     return digest.tree((leaf.path, leaf.sha256) for leaf in self.leaves)
+
+
+_SCHEMA = pydantic.TypeAdapter(Manifest)
 
 
 def root(name: str, index: int, count: int) -> str:
@@ -157,39 +165,37 @@ def decode(content: bytes, where: str) -> Manifest:
       f"reads {FORMAT_VERSION}: install the version that wrote it"
     )
   try:
-    return _parse(body)
-  except (KeyError, TypeError, ValueError, errors.UserError) as error:
+    found = _SCHEMA.validate_json(content, strict=True)
+    _check(found)
+  except pydantic.ValidationError as error:
+    first = error.errors()[0]
+    place = "/".join(map(str, first["loc"]))
+    raise faults.CorruptError(
+      f"{where} is malformed: {place}: {first['msg']}"
+    ) from error
+  except (KeyError, ValueError, errors.UserError) as error:
     raise faults.CorruptError(f"{where} is malformed: {error}") from error
+  return found
 
 
-def _parse(body: dict[str, Any]) -> Manifest:
-  leaves = [
-    Leaf(**row | {"shape": tuple(row["shape"])}) for row in body["leaves"]
-  ]
-  files = [File(**row) for row in body["files"]]
-  chunks = [Chunk(**row) for row in body.get("chunks", ())]
-  for file in files:
-    paths.check(file.path)
-  for chunk in chunks:
-    paths.check(chunk.component)
-    if body["components"][chunk.component.split("/")[0]] != "chunks":
-      raise ValueError(f"{chunk.component} is not a component of chunks")
+def _check(found: Manifest) -> None:
+  """Refuses paths that lead out, and rows that contradict each other."""
+  listed = {paths.check(file.path) for file in found.files}
+  for leaf in found.leaves:
+    _check_kind(found, leaf.path, "arrays")
+  for chunk in found.chunks:
+    _check_kind(found, chunk.component, "chunks")
     if not _SHA256.fullmatch(chunk.sha256):
       raise ValueError(f"{chunk.sha256!r} is not a sha256")
-  for leaf in leaves:
-    if body["components"][paths.check(leaf.path).split("/")[0]] != "arrays":
-      raise ValueError(f"leaf {leaf.path} is not of an array component")
-  names = {field.name for field in dataclasses.fields(Manifest)}
-  facts = {name: body[name] for name in names & body.keys()}
-  facts |= {"leaves": tuple(leaves), "files": tuple(files)}
-  facts |= {"chunks": tuple(chunks), "lineage": tuple(body["lineage"])}
-  manifest = Manifest(**facts)
-  listed = {file.path for file in files}
-  for name, kind in manifest.components.items():
-    for part in manifest.roots(name):
+  for name, kind in found.components.items():
+    for part in found.roots(name):
       if kind != "arrays" and f"{part}/state.json" not in listed:
         raise ValueError(f"the state of {part} is not listed")
-  return manifest
+
+
+def _check_kind(found: Manifest, path: str, kind: str) -> None:
+  if found.components.get(paths.check(path).split("/")[0]) != kind:
+    raise ValueError(f"{path} is not of a component of {kind}")
 
 
 def _seal(lines: bytes) -> bytes:

@@ -9,7 +9,7 @@ expression says which part of this run is restored, whatever its names were.
 
 import dataclasses
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 
 from carnet import errors
 from carnet.checkpoint import faults
@@ -73,6 +73,27 @@ def make(
   ):
     raise faults.MismatchError(_no_match(exclude, None, sources))
   return tuple(rows)
+
+
+def parse_rename(rules: Iterable[str]) -> dict[str, str]:
+  """Returns rename rules from texts, as configurations hold them.
+
+  Args:
+    rules: each "pattern => replacement", spaces around the arrow or not.
+
+  Raises:
+    UserError: a text is not of this form, or two have one pattern.
+  """
+  parsed: dict[str, str] = {}
+  for rule in rules:
+    pattern, arrow, replacement = map(str.strip, rule.partition("=>"))
+    if not arrow or not pattern or pattern in parsed:
+      raise errors.UserError(
+        f"rename rule {rule!r}: write 'pattern => replacement', once for each "
+        "pattern"
+      )
+    parsed[pattern] = replacement
+  return parsed
 
 
 def check(rows: Collection[Row], advice: str = "") -> None:

@@ -17,8 +17,6 @@ from carnet.checkpoint import (
   reader,
 )
 
-_ORBAX_STEP = "_CHECKPOINT_METADATA"  # in every step of Orbax's own manager
-
 
 @runtime_checkable
 class Source(Protocol):
@@ -79,7 +77,8 @@ def find(path: pathlib.Path, hashed: bool = True) -> Source:
     UserError: there is none.
     CorruptError: it is a step of ours, but damaged.
   """
-  other = None if _is_ours(path) else foreign.find(path)
+  ours = (path / manifest.NAME).exists()
+  other = None if ours else foreign.find(path)
   if other is not None:
     return other
   place = directory.resolve(path)
@@ -119,18 +118,3 @@ def digests(source: Source, values: Mapping[str, Any]) -> dict[str, str]:
     }
   taken = ((path, digest.leaf(x)) for path, x in values.items())
   return {"taken_tree_sha256": digest.tree(taken)}
-
-
-def _is_ours(path: pathlib.Path) -> bool:
-  """Tells whether a step of ours is there, or was before it was damaged."""
-  if path.is_file():
-    return False
-  nameless = not (path / _ORBAX_STEP).exists()
-  if (path / manifest.NAME).exists() or (
-    path in directory.numbered(path.parent) and nameless
-  ):
-    return True
-  return any(
-    (root / directory.LOCK).exists() or any(root.glob(f"*/{manifest.NAME}"))
-    for root in (path, path / directory.STEPS)
-  )

@@ -10,6 +10,7 @@ import time
 
 import numpy as np
 import pytest
+import safetensors.numpy
 import tiny_config
 
 from act import train
@@ -143,6 +144,42 @@ def test_starting_from_another_run_takes_only_what_matches(
   other = "agent/params/action_head/kernel"
   assert not np.array_equal(child[other], parent[other])
   assert child["agent/step"] == 1
+
+
+def test_starting_from_another_format_under_other_names(
+  whole, tiny_dataset, tmp_path
+):
+  parent = _final(whole)
+  params = {k: v for k, v in parent.items() if k.startswith("agent/params/")}
+  file = tmp_path / "model.safetensors"
+  safetensors.numpy.save_file(
+    {k.replace("agent/params/", "net/"): v for k, v in params.items()}, file
+  )
+  config = _config(tiny_dataset, total_steps=1, from_checkpoint=str(file))
+  config.from_checkpoint_rename = (r"net/(.*) => agent/params/\1",)
+  config.from_checkpoint_regex = "agent/params/.*"
+  config.from_checkpoint_exclude = "agent/params/action_head/.*"
+  config.optimizer.update(learning_rate=0.0, backbone_learning_rate=0.0)
+  config.optimizer.weight_decay = 0.0
+  train.train(config, tmp_path / "run")
+  child = _final(tmp_path / "run")
+  for name in params:
+    equal = np.array_equal(child[name], parent[name])
+    assert equal is not name.startswith("agent/params/action_head/"), name
+  (origin,) = checkpoint.read_manifest(tmp_path / "run").lineage
+  assert origin["path"] == str(file)
+  assert origin["rename"] == {"net/(.*)": r"agent/params/\1"}
+  assert len(origin["taken_tree_sha256"]) == 64
+
+
+def test_a_dry_run_shows_what_it_would_restore_and_writes_nothing(
+  whole, tiny_dataset, tmp_path, capsys
+):
+  config = _config(tiny_dataset, from_checkpoint=str(whole))
+  config.from_checkpoint_regex = "agent/params/backbone/.*"
+  train.train(config, tmp_path / "run", dry_run=True)
+  assert "To be restored" in capsys.readouterr().err
+  assert not (tmp_path / "run").exists()
 
 
 def test_a_workdir_of_another_run_is_refused(whole, tiny_dataset):
