@@ -10,6 +10,7 @@ of steps or the new one; its leftovers go at the next save.
       process_1/                      what another process handed in
 """
 
+import concurrent.futures
 import contextlib
 import dataclasses
 import datetime
@@ -35,6 +36,8 @@ from carnet.checkpoint import (
   shares,
   store,
 )
+
+_THREADS = 2  # hash beside the write; the other cores are training's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -166,27 +169,30 @@ def _other_arrays(name: str, taken: list[shares.Share]) -> Iterator[_Array]:
 def _write_arrays(
   place: pathlib.Path, arrays: Iterable[_Array], taken: list[shares.Share]
 ) -> list[manifest.Leaf]:
-  rows, full = [], {}
-  for path, spec, content in arrays:
-    array = np.ascontiguousarray(content).reshape(content.shape)
-    sha256 = digest.leaf(array)
-    shares.check_equal(path, sha256, taken)
-    facts = (path, spec.shape, spec.dtype, array.nbytes, sha256, spec.weak)
-    rows.append(manifest.Leaf(*facts))
-    if array.size:  # Orbax refuses empty arrays; their row says it all
-      full[components.key(path)] = array
-  if full:
-    store.write(place, full)
+  found = {
+    path: (spec, np.ascontiguousarray(content).reshape(content.shape))
+    for path, spec, content in arrays
+  }
+  # Orbax refuses empty arrays; their row says it all
+  full = {components.key(p): array for p, (_, array) in found.items()}
+  full = {key: array for key, array in full.items() if array.size}
+  rows = []
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    digests = {p: pool.submit(digest.leaf, x) for p, (_, x) in found.items()}
+    if full:
+      store.write(place, full)
+    for path, (spec, array) in found.items():
+      sha256 = digests[path].result()
+      shares.check_equal(path, sha256, taken)
+      facts = (path, spec.shape, spec.dtype, array.nbytes, sha256, spec.weak)
+      rows.append(manifest.Leaf(*facts))
   return rows
 
 
 def _write_manifest(draft: pathlib.Path, job: Job, rows: _Rows) -> None:
-  files = []
-  for name in sorted(directory.files(draft)):
-    path = draft / name
-    directory.synchronize(path)
-    size_bytes = path.stat().st_size
-    files.append(manifest.File(name, size_bytes, digest.file(path)))
+  with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
+    names = sorted(directory.files(draft))
+    files = pool.map(lambda name: _synchronized(draft, name), names)
   now = datetime.datetime.now(datetime.UTC)
   own = {components.name_of(root) for root in job.own}
   facts = manifest.Manifest(
@@ -204,6 +210,12 @@ def _write_manifest(draft: pathlib.Path, job: Job, rows: _Rows) -> None:
   _write_file(draft / manifest.NAME, manifest.encode(facts))
   for parent, _, _ in os.walk(draft):
     directory.synchronize(pathlib.Path(parent))
+
+
+def _synchronized(draft: pathlib.Path, name: str) -> manifest.File:
+  path = draft / name
+  directory.synchronize(path)
+  return manifest.File(name, path.stat().st_size, digest.file(path))
 
 
 def _write_file(path: pathlib.Path, content: bytes) -> None:
