@@ -16,17 +16,18 @@ from flax import nnx
 from carnet import errors, paths
 
 
-def flatten(tree: Any) -> dict[str, Any]:
-  """Returns `path -> leaf`; a tree that is one leaf has the path "".
+def flatten(tree: Any, root: str = "") -> dict[str, Any]:
+  """Returns `path -> leaf`; the paths begin with `root`.
 
-  An `nnx.Variable` is a leaf and appears as its value, so that a module's
-  state has the same paths as its pure dictionary.
+  Without a root, a tree that is one leaf has the path "". An `nnx.Variable` is
+  a leaf and appears as its value, so that a module's state has the same paths
+  as its pure dictionary.
 
   Raises:
     UserError: two leaves share a path, or a key cannot be part of one.
   """
   flat: dict[str, Any] = {}
-  for path, leaf in _entries(tree):
+  for path, leaf in _entries(tree, root):
     if path in flat:
       raise errors.UserError(
         f"two leaves of the tree share the path '{path}': rename one of them"
@@ -56,10 +57,10 @@ def unflatten(flat: Mapping[str, Any], target: Any) -> Any:
   return jax.tree.unflatten(jax.tree.structure(target, is_leaf=_leaf), leaves)
 
 
-def _entries(tree: Any) -> Iterator[tuple[str, Any]]:
+def _entries(tree: Any, root: str = "") -> Iterator[tuple[str, Any]]:
   leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_leaf)
   for keys, leaf in leaves:
-    path = ""
+    path = root
     for key in keys:
       path = paths.join(path, paths.check_name(_name(key, path), path))
     yield path, leaf

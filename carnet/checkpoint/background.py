@@ -1,5 +1,6 @@
 """One save at a time, beside the training; a failure waits to be asked for."""
 
+import errno
 import logging
 import threading
 
@@ -47,11 +48,20 @@ class Background:
     try:
       writer.write(job)
     except BaseException as error:
-      line = str(error).splitlines()[0] if str(error) else ""
       self._failure = faults.SaveError(
-        f"saving step {job.step} to {job.root} failed: "
-        f"{type(error).__name__}: {line}; steps saved before are untouched"
+        f"saving step {job.step} to {job.root} failed: {_reason(error)}; steps "
+        "saved before are untouched"
       )
       self._failure.__cause__ = error
       # The program may end without another call; then this is all it says.
       _log.error("%s", self._failure)
+
+
+def _reason(error: BaseException) -> str:
+  line = str(error).splitlines()[0] if str(error) else ""
+  full = isinstance(error, OSError) and error.errno == errno.ENOSPC
+  if (
+    full or f"os_error_code='{errno.ENOSPC}'" in line
+  ):  # as TensorStore says it
+    return "no space left on the disk: free some and save again"
+  return f"{type(error).__name__}: {line}"

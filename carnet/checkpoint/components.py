@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from carnet import errors, paths, trees
+from carnet import errors, trees
 from carnet.checkpoint import chunks, documents, leaves
 
 ARRAYS = "arrays"
@@ -122,8 +122,7 @@ def flatten(root: str, state: Any) -> dict[str, Any]:
   """
   if _whole(state) is not None:
     return {root: state}
-  flat = trees.flatten(state)
-  return {paths.join(root, path): leaf for path, leaf in flat.items()}
+  return trees.flatten(state, root)
 
 
 def specs(root: str, state: Any) -> dict[str, leaves.Spec]:

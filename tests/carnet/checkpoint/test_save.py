@@ -81,7 +81,7 @@ def test_a_failure_surfaces_at_the_next_call(tmp_path, monkeypatch, call):
   with monkeypatch.context() as patch:
     _fail(patch, OSError(28, "No space left on device", "/full/disk"))
     checkpoint.save(2)
-    with pytest.raises(checkpoint_lib.SaveError, match=r"step 2 .*No space"):
+    with pytest.raises(checkpoint_lib.SaveError, match=r"step 2 .*no space"):
       getattr(checkpoint, call)(*[3] if call == "save" else [])
   assert checkpoint.steps() == [1]
   assert directory.foreign(tmp_path) == ["000000001"]
