@@ -26,7 +26,9 @@ class Background:
   def start(self, job: writer.Job) -> None:
     """Starts to write; the save before must have been waited for."""
     self._job = job
-    self._thread = threading.Thread(target=self._write, args=(job,))
+    self._thread = threading.Thread(
+      target=self._write, args=(job,), name=f"save step {job.step}"
+    )
     self._thread.start()
 
   def wait(self) -> int | None:
