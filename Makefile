@@ -39,7 +39,8 @@ quickstart-smoke: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q
 
-# proofs that take minutes: experts on 100 seeds, 50 kills, learning
+# proofs that take minutes: experts on 100 seeds, a kill at each change of the
+# disk, learning
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m slow
 

@@ -14,7 +14,7 @@ class Every:
   """
 
   def __init__(
-    self, steps: int = 0, last: int = -1, seconds: float = 0
+    self, steps: int = 0, last: int = -1, seconds: int | float = 0
   ) -> None:
     self._steps, self._last, self._seconds = steps, last, seconds
     self._since = time.monotonic()
