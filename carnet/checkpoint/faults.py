@@ -13,3 +13,7 @@ class MismatchError(errors.UserError):
 
 class SaveError(errors.UserError):
   """A save did not reach the disk; the steps saved before are untouched."""
+
+
+class FormatError(errors.UserError):
+  """A step is of a format that another version of this library reads."""

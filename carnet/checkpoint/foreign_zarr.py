@@ -8,7 +8,7 @@ each leaf, in a directory of its own or in one OCDBT database for all.
 import dataclasses
 import math
 import pathlib
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -43,28 +43,40 @@ def describe(
   directory: pathlib.Path, names: Collection[str], layout: Layout
 ) -> dict[str, Declared]:
   """Reads the headers of the named arrays, and no array."""
-  found = {}
-  for name, array in _open(directory, names, layout).items():
-    shape = tuple(array.shape)
-    chunk = array.chunk_layout.read_chunk.shape or shape
-    covered = math.prod(map(max, shape, chunk))
-    dtype = array.dtype.numpy_dtype
-    found[name] = Declared(shape, dtype.name, covered * dtype.itemsize)
-  return found
+  opened = open_all(directory, names, layout)
+  return {name: declared(array) for name, array in opened.items()}
 
 
 def fetch(
   directory: pathlib.Path, names: Collection[str], layout: Layout
 ) -> dict[str, np.ndarray]:
   """Reads the named arrays and no others."""
-  opened = _open(directory, names, layout)
+  return read_all(open_all(directory, names, layout))
+
+
+def declared(array: Any) -> Declared:
+  """Returns what the header of an opened array says of it."""
+  shape = tuple(array.shape)
+  chunk = array.chunk_layout.read_chunk.shape or shape
+  covered = math.prod(map(max, shape, chunk))
+  dtype = array.dtype.numpy_dtype
+  return Declared(shape, dtype.name, covered * dtype.itemsize)
+
+
+def read_all(opened: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Reads opened arrays."""
   pending = {name: array.read() for name, array in opened.items()}
   return {name: future.result() for name, future in pending.items()}
 
 
-def _open(
+def open_all(
   directory: pathlib.Path, names: Collection[str], layout: Layout
 ) -> dict[str, Any]:
+  """Opens the named arrays: their headers are read, and no array.
+
+  Raises:
+    KeyError: one is not there.
+  """
   # the index of an OCDBT directory is read once, not for each array
   cache = {"cache_pool": {"total_bytes_limit": 1 << 27}}
   context = tensorstore.Context(cache)
@@ -74,7 +86,16 @@ def _open(
     )
     for name in names
   }
-  return {name: future.result() for name, future in pending.items()}
+  return {name: _result(name, future) for name, future in pending.items()}
+
+
+def _result(name: str, future: Any) -> Any:
+  try:
+    return future.result()
+  except ValueError as error:
+    if "NOT_FOUND" not in str(error):
+      raise
+    raise KeyError(f"no array '{name}'") from error
 
 
 def _spec(directory: pathlib.Path, name: str, layout: Layout) -> dict[str, Any]:

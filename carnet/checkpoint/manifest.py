@@ -17,12 +17,14 @@ from typing import Annotated, Any
 import pydantic
 
 from carnet import errors, paths
-from carnet.checkpoint import digest, documents, faults
+from carnet.checkpoint import digest, documents, dtypes, faults
 
 NAME = "manifest.json"
 FORMAT = "carnet-checkpoint"
 FORMAT_VERSION = 1
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_KINDS = ("arrays", "json", "chunks")
+_EMPTY_STATES = 1024  # processes whose state needs neither a file nor a leaf
 LIBRARIES = ("carnet", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint")
 
 
@@ -109,16 +111,37 @@ def finite_metrics(metrics: Mapping[str, Any]) -> dict[str, float | None]:
   """Returns the metrics as JSON numbers; NaN and infinities become None.
 
   Raises:
-    UserError: a metric is not one number.
+    UserError: a metric is not one number, or its name is no text.
   """
   numbers: dict[str, float | None] = {}
   for name, value in metrics.items():
+    _check_metric_name(name)
+    if _is_text(value):
+      raise errors.UserError(f"metric {name!r} is text: give a number")
     try:
       number = float(value)
     except (TypeError, ValueError) as error:
-      raise errors.UserError(f"metric '{name}' is not a number") from error
+      raise errors.UserError(f"metric {name!r} is not a number") from error
+    except OverflowError as error:
+      raise errors.UserError(
+        f"metric {name!r} is beyond what a float holds"
+      ) from error
     numbers[name] = number if math.isfinite(number) else None
   return numbers
+
+
+def _check_metric_name(name: Any) -> None:
+  try:
+    sound = isinstance(name, str) and bool(name.encode())
+  except UnicodeEncodeError:  # half of a surrogate pair
+    sound = False
+  if not sound:
+    raise errors.UserError(f"metric {name!r}: use text as its name")
+
+
+def _is_text(value: Any) -> bool:
+  kind = getattr(getattr(value, "dtype", None), "kind", "")
+  return isinstance(value, str | bytes | bytearray) or kind in ("S", "U")
 
 
 def library_versions() -> dict[str, str]:
@@ -128,10 +151,21 @@ def library_versions() -> dict[str, str]:
 
 
 def encode(manifest: Manifest) -> bytes:
-  """Returns the file's content: one line for each leaf, file and fact."""
+  """Returns the file's content: one line for each leaf, file and fact.
+
+  Raises:
+    SaveError: nobody could read it again.
+  """
   body = {"format": FORMAT, "format_version": FORMAT_VERSION}
   body |= dataclasses.asdict(manifest) | {"tree_sha256": manifest.tree_sha256}
-  return seal(body)
+  content = seal(body)
+  try:
+    decode(content, NAME)
+  except errors.UserError as error:
+    raise faults.SaveError(
+      f"step {manifest.step} could not be read again: {error}"
+    ) from error
+  return content
 
 
 def seal(body: Mapping[str, Any]) -> bytes:
@@ -148,7 +182,7 @@ def decode(content: bytes, where: str) -> Manifest:
 
   Raises:
     CorruptError: it is cut off, altered, or not a manifest.
-    UserError: a newer version of this library wrote it.
+    FormatError: a newer version of this library wrote it.
   """
   lines = content.splitlines(keepends=True)[:-2]
   if content != _seal(b"".join(lines)):
@@ -160,7 +194,7 @@ def decode(content: bytes, where: str) -> Manifest:
   if not isinstance(body, dict) or body.get("format") != FORMAT:
     raise faults.CorruptError(f"{where} is not a carnet manifest")
   if body.get("format_version") != FORMAT_VERSION:
-    raise errors.UserError(
+    raise faults.FormatError(
       f"{where} has format version {body.get('format_version')}, this carnet "
       f"reads {FORMAT_VERSION}: install the version that wrote it"
     )
@@ -181,16 +215,46 @@ def decode(content: bytes, where: str) -> Manifest:
 def _check(found: Manifest) -> None:
   """Refuses paths that lead out, and rows that contradict each other."""
   listed = {paths.check(file.path) for file in found.files}
+  _check_processes(found)
   for leaf in found.leaves:
     _check_kind(found, leaf.path, "arrays")
-  for chunk in found.chunks:
-    _check_kind(found, chunk.component, "chunks")
-    if not _SHA256.fullmatch(chunk.sha256):
-      raise ValueError(f"{chunk.sha256!r} is not a sha256")
+    _check_size(leaf)
+  chunked = set()
   for name, kind in found.components.items():
+    if kind not in _KINDS:
+      raise ValueError(f"{name} is of the unknown kind '{kind}'")
     for part in found.roots(name):
       if kind != "arrays" and f"{part}/state.json" not in listed:
         raise ValueError(f"the state of {part} is not listed")
+      if kind == "chunks":
+        chunked.add(part)
+  for chunk in found.chunks:
+    if chunk.component not in chunked:
+      raise ValueError(f"{chunk.component} is no component of chunks")
+    if not _SHA256.fullmatch(chunk.sha256):
+      raise ValueError(f"{chunk.sha256!r} is not a sha256")
+
+
+def _check_processes(found: Manifest) -> None:
+  """Refuses more processes than can have saved something."""
+  for name in found.processes:
+    if name not in found.components:
+      raise ValueError(f"processes saved {name}, which is no component")
+  most = len(found.files) + len(found.leaves)
+  most += _EMPTY_STATES * len(found.processes)
+  if sum(found.processes.values()) > most:
+    raise ValueError("there are more processes than files and leaves")
+
+
+def _check_size(leaf: Leaf) -> None:
+  try:
+    size_bytes = dtypes.size_bytes(leaf.shape, leaf.dtype)
+  except ValueError as error:
+    raise ValueError(f"leaf {leaf.path} has an {error}") from error
+  if leaf.size_bytes != size_bytes:
+    raise ValueError(
+      f"leaf {leaf.path} has {leaf.size_bytes} bytes, its shape {size_bytes}"
+    )
 
 
 def _check_kind(found: Manifest, path: str, kind: str) -> None:

@@ -5,31 +5,26 @@ for small files, JSON and chunks, and the leaf digests for arrays. Hashing all
 of a large data file to restore one array of it is left to `verify`.
 """
 
-import concurrent.futures
 import os
 import pathlib
-import stat
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection
 from typing import Any
-
-import numpy as np
 
 from carnet import errors
 from carnet.checkpoint import (
+  array_files,
   chunks,
   components,
-  digest,
   directory,
   documents,
   faults,
+  integrity,
   leaves,
   manifest,
+  plain_file,
   processes,
-  store,
 )
 
-# Orbax's metadata stays below this; array data is checked leaf by leaf.
-_SMALL_BYTES = 1 << 20
 _LATER_FILES = (manifest.NAME, directory.SIGNOFF, directory.PASSPORT)
 
 
@@ -89,11 +84,11 @@ def check_files(
   ]
 
   def fault(file: manifest.File) -> str:
-    small = file.size_bytes <= _SMALL_BYTES
+    small = file.size_bytes <= integrity.SMALL_BYTES
     other = components.name_of(file.path) not in data
-    return _file_fault(path, file, hashed and (small or other))
+    return integrity.file_fault(path, file, hashed and (small or other))
 
-  _refuse(path, map(fault, found.files))
+  integrity.refuse(path, map(fault, found.files))
 
 
 def contents(
@@ -118,7 +113,8 @@ def contents(
   for name in sorted({components.name_of(component) for component in wanted}):
     mine = [p for p in wanted if components.name_of(p) == name]
     if found.components[name] == components.ARRAYS:
-      values |= _arrays(path, found, name, [rows[p] for p in mine], hashed)
+      arrays = [rows[p] for p in mine]
+      values |= array_files.read(path, found, name, arrays, hashed)
       continue
     for root in mine:
       values[root] = json(path, found, components.json_file(root), hashed)
@@ -139,19 +135,21 @@ def json(
   files = {file.path: file for file in found.files}
   if name not in files:
     raise errors.unknown(f"file in {path}", name, files)
-  fault = _file_fault(path, files[name], hashed)
+  fault = integrity.file_fault(path, files[name], hashed)
   if fault:
     raise faults.CorruptError(f"{path}: {fault}")
-  return documents.decode((path / name).read_bytes(), str(path / name))
+  return documents.decode(plain_file.read(path / name), str(path / name))
 
 
 def verify(path: pathlib.Path) -> list[str]:
   """Returns every fault of a step directory, each naming a file or leaf."""
   try:
     found = directory.read_manifest(path)
-  except faults.CorruptError as error:
+  except errors.UserError as error:  # damage, or a newer format
     return [str(error)]
-  faulty = [_file_fault(path, file, hashed=True) for file in found.files]
+  faulty = [
+    integrity.file_fault(path, file, hashed=True) for file in found.files
+  ]
   problems = [fault for fault in faulty if fault]
   listed = {file.path for file in found.files}.union(_LATER_FILES)
   for extra in sorted(set(directory.files(path)) - listed):
@@ -163,6 +161,19 @@ def verify(path: pathlib.Path) -> list[str]:
   except faults.CorruptError as error:
     problems.append(str(error))
   return problems
+
+
+def verify_steps(root: pathlib.Path) -> dict[int, list[str]]:
+  """Returns the faults of each step below `root`; sound steps have none.
+
+  Steps that retention deleted meanwhile are left out.
+  """
+  found: dict[int, list[str]] = {}
+  for path in directory.numbered(root):
+    faulty = verify(path)
+    if os.path.lexists(path):
+      found.setdefault(int(path.name), []).extend(faulty)
+  return found
 
 
 def _chunks(
@@ -182,93 +193,6 @@ def _chunks(
     except faults.CorruptError as error:
       return str(error)
 
-  loaded = _in_threads(load, rows)
-  _refuse(path, (text for text in loaded if isinstance(text, str)))
+  loaded = integrity.in_threads(load, rows)
+  integrity.refuse(path, (text for text in loaded if isinstance(text, str)))
   return [chunk for chunk in loaded if isinstance(chunk, chunks.Chunk)]
-
-
-def _in_threads(function: Callable[[Any], Any], items: Iterable[Any]) -> list:
-  with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
-    return list(pool.map(function, items))
-
-
-def _arrays(
-  path: pathlib.Path,
-  found: manifest.Manifest,
-  name: str,
-  rows: list[manifest.Leaf],
-  hashed: bool,
-) -> dict[str, np.ndarray]:
-  files = [f for f in found.files if f.path.startswith(f"{name}/")]
-  _refuse(
-    path,
-    (
-      _file_fault(path, file, hashed and file.size_bytes <= _SMALL_BYTES)
-      for file in files
-    ),
-  )
-  keys = {row.path: components.key(row.path) for row in rows}
-  full = [keys[row.path] for row in rows if row.size_bytes]
-  try:
-    read = store.read(path / name, full) if full else {}
-  except Exception as error:
-    # The library's message seldom says which file it could not use.
-    _refuse(path, [_file_fault(path, file, hashed=True) for file in files])
-    raise faults.CorruptError(
-      f"{path / name} is unreadable: {type(error).__name__}: {error}"
-    ) from error
-  for row in rows:
-    if not row.size_bytes:
-      read[keys[row.path]] = _empty(row)
-  _refuse(
-    path,
-    _in_threads(
-      lambda row: _leaf_fault(row, read[keys[row.path]], hashed), rows
-    ),
-  )
-  return {row.path: read[keys[row.path]] for row in rows}
-
-
-def _refuse(path: pathlib.Path, found: Iterable[str]) -> None:
-  listed = [fault for fault in found if fault]
-  if listed:
-    raise faults.CorruptError(f"{path} is damaged: {'; '.join(listed)}")
-
-
-def _file_fault(root: pathlib.Path, file: manifest.File, hashed: bool) -> str:
-  try:
-    path = root / file.path
-    status = os.lstat(path)
-    # Nothing in the checkpoint may point out of it, nor to a device.
-    if path.resolve() != root.resolve() / file.path:
-      return f"{file.path} is behind a link"
-    if not stat.S_ISREG(status.st_mode):
-      return f"{file.path} is not a plain file"
-    if status.st_size != file.size_bytes:
-      return f"{file.path} has {status.st_size} bytes of {file.size_bytes}"
-    if hashed and digest.file(path) != file.sha256:
-      return f"{file.path} differs from its sha256"
-  except OSError as error:
-    return f"{file.path} is unreadable: {error.strerror}"
-  return ""
-
-
-def _leaf_fault(row: manifest.Leaf, array: np.ndarray, hashed: bool) -> str:
-  try:
-    shape, dtype = leaves.stored(leaves.Spec(row.shape, row.dtype))
-  except ValueError as error:
-    return f"leaf {row.path} has an {error}"
-  if array.dtype != dtype or (shape is not None and array.shape != shape):
-    found = f"{array.dtype.name}{list(array.shape)}"
-    return f"leaf {row.path} is {found}, not {row.dtype}{list(row.shape)}"
-  own = np.ascontiguousarray(array).reshape(array.shape)
-  if hashed and digest.leaf(own) != row.sha256:
-    return f"leaf {row.path} differs from its sha256"
-  return ""
-
-
-def _empty(row: manifest.Leaf) -> np.ndarray:
-  shape, dtype = leaves.stored(leaves.Spec(row.shape, row.dtype))
-  if shape is None:  # no keys at all: the integers of one make the last axis
-    shape = row.shape + leaves.key_shape(row.dtype)
-  return np.empty(shape, dtype)

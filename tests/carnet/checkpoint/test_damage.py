@@ -11,7 +11,7 @@ import pytest
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
-from carnet.checkpoint import directory, manifest, reader
+from carnet.checkpoint import digest, directory, integrity, manifest, reader
 
 NEW, OLD = "000000002", "000000001"
 
@@ -112,7 +112,7 @@ def test_damage_beyond_the_small_files_names_the_leaf(
   original, tmp_path, monkeypatch
 ):
   """Large data files are not hashed on load: the leaf's digest finds it."""
-  monkeypatch.setattr(reader, "_SMALL_BYTES", 1 << 14)
+  monkeypatch.setattr(integrity, "SMALL_BYTES", 1 << 14)
   shutil.copytree(original, tmp_path / "run")
   data = max(
     (tmp_path / "run" / NEW / "agent").rglob("*"),
@@ -229,7 +229,7 @@ def test_nothing_that_a_file_names_is_imported(original, tmp_path, monkeypatch):
   def fit(body):
     for row in body["files"]:
       content = (step / row["path"]).read_bytes()
-      row["sha256"] = reader.digest.data(content)
+      row["sha256"] = digest.data(content)
       row["size_bytes"] = len(content)
 
   _rewrite(step, fit)
