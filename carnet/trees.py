@@ -7,13 +7,15 @@ lets a path name a leaf in a file, a regular expression or an error message.
 `None` and empty containers hold no leaf, so they exist in the target alone.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import jax
 from flax import nnx
 
 from carnet import errors, paths
+
+_DEEPEST = 400  # levels; other tools recurse through what is stored
 
 
 def flatten(tree: Any, root: str = "") -> dict[str, Any]:
@@ -57,13 +59,52 @@ def unflatten(flat: Mapping[str, Any], target: Any) -> Any:
   return jax.tree.unflatten(jax.tree.structure(target, is_leaf=_leaf), leaves)
 
 
+def check_depth(tree: Any, root: str = "") -> None:
+  """Refuses what is nested so deeply that Python or JAX could not walk it.
+
+  Raises:
+    UserError: it has more than 400 levels of lists, tuples and mappings.
+  """
+  level = {id(tree): tree}
+  for _ in range(_DEEPEST + 1):
+    level = {id(x): x for part in level.values() for x in _parts(part)}
+  if level:
+    raise _too_deep(root)
+
+
+def _parts(node: Any) -> Iterable[Any]:
+  if isinstance(node, list | tuple):
+    return node
+  return node.values() if isinstance(node, Mapping) else ()
+
+
+def _too_deep(root: str) -> errors.UserError:
+  name = f"'{root}'" if root else "the tree"
+  return errors.UserError(
+    f"{name} is nested more than {_DEEPEST} levels deep, or holds itself: "
+    "stack its levels into arrays"
+  )
+
+
 def _entries(tree: Any, root: str = "") -> Iterator[tuple[str, Any]]:
-  leaves, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_leaf)
-  for keys, leaf in leaves:
+  check_depth(tree, root)  # jax spoils Python's count of levels when it fails
+  for keys, leaf in _leaves(tree, root):
     path = root
     for key in keys:
       path = paths.join(path, paths.check_name(_name(key, path), path))
     yield path, leaf
+
+
+def _leaves(tree: Any, root: str) -> list[tuple[Any, Any]]:
+  try:
+    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=_leaf)[0]
+  except (RecursionError, SystemError) as error:  # jax wraps the former
+    raise _too_deep(root) from error
+  except ValueError as error:
+    raise errors.UserError(
+      f"'{root}' is not a tree that JAX can flatten ({error}): use keys of "
+      "one kind in each dictionary"
+    ) from error
 
 
 def _leaf(node: Any) -> bool:
@@ -75,7 +116,7 @@ def _name(entry: Any, within: str) -> str:
     return str(entry.idx)
   if isinstance(entry, jax.tree_util.GetAttrKey):
     return entry.name
-  key = entry.key
+  key = getattr(entry, "key", entry)
   if isinstance(key, str):
     return key
   if isinstance(key, int) and not isinstance(key, bool):

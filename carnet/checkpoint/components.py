@@ -6,11 +6,17 @@ A state made of JSON's types is kept as readable JSON, one made of chunks
 (`chunks.Chunked`) in files that steps share; any other state is a pytree of
 arrays and numbers, kept as a flat dictionary `path -> array`.
 
+Numbers become arrays under jit, and JSON cannot hold infinite ones, so a state
+of numbers may be JSON in one step and arrays in the next: each restores into
+the other, leaf by leaf.
+
 A component has a root path: its name, or `name/process_0_of_2` where each of
 several processes has a state of its own.
 """
 
+import base64
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
@@ -19,12 +25,13 @@ import numpy as np
 from flax import nnx
 
 from carnet import errors, trees
-from carnet.checkpoint import chunks, documents, leaves
+from carnet.checkpoint import chunks, documents, kinds, leaves
 
 ARRAYS = "arrays"
 JSON = "json"
 CHUNKS = "chunks"
 ROOT_KEY = "value"  # of a component that is one array
+_BYTES = "carnet:bytes"  # marks what an iterator gave as bytes
 
 
 @runtime_checkable
@@ -77,9 +84,11 @@ class Iterator:
   iterator: Any
 
   def state(self) -> Any:
-    """Returns its position as JSON."""
+    """Returns its position; bytes are JSON in base64."""
     state = self.iterator.get_state()
-    return {"text": state.decode()} if isinstance(state, bytes) else state
+    if isinstance(state, bytes):
+      return {_BYTES: base64.b64encode(state).decode()}
+    return state
 
   def load_state(self, state: Any) -> None:
     """Moves it to a saved position.
@@ -87,9 +96,9 @@ class Iterator:
     Raises:
       UserError: the iterator does not take it.
     """
-    if isinstance(state, dict) and list(state) == ["text"]:
-      state = state["text"].encode()
     try:
+      if isinstance(state, dict) and list(state) == [_BYTES]:
+        state = base64.b64decode(state[_BYTES], validate=True)
       self.iterator.set_state(state)
     except (IndexError, KeyError, TypeError, ValueError) as error:
       raise errors.UserError(
@@ -98,14 +107,22 @@ class Iterator:
       ) from error
 
 
-def adapt(component: Any) -> Component:
-  """Returns a component for anything that can be registered."""
+def adapt(component: Any, name: str = "the component") -> Component:
+  """Returns a component for anything that can be registered.
+
+  Methods count that the class has: what an object makes up when asked for an
+  attribute, as `nnx.Rngs` does, is no method.
+
+  Raises:
+    UserError: it is a single object that no checkpoint can hold.
+  """
   if _has(component, "state", "load_state"):
     return component
   if isinstance(component, nnx.Pytree):
     return Module(component)
   if _has(component, "get_state", "set_state"):
     return Iterator(component)
+  _refuse_unfit(component, name)
   return Value(component)
 
 
@@ -114,36 +131,55 @@ def differs_by_process(component: Component, state: Any) -> bool:
   return isinstance(component, Iterator) or isinstance(state, chunks.Chunked)
 
 
-def flatten(root: str, state: Any) -> dict[str, Any]:
+def flatten(root: str, state: Any, whole: bool | None = None) -> dict[str, Any]:
   """Returns `component path -> leaf`; JSON and chunks are one leaf, `root`.
+
+  With `whole` False, JSON that `has_numbers_alone` is flattened like arrays.
 
   Raises:
     UserError: two leaves share a path, or a name cannot be part of one.
   """
-  if _whole(state) is not None:
+  if _is_whole(root, state, whole):
     return {root: state}
   return trees.flatten(state, root)
 
 
-def specs(root: str, state: Any) -> dict[str, leaves.Spec]:
+def specs(
+  root: str, state: Any, whole: bool | None = None
+) -> dict[str, leaves.Spec]:
   """Returns `component path -> what it is`, the target of a restore.
 
   Raises:
     UserError: a leaf is of a kind that cannot be saved.
   """
-  whole = _whole(state)
-  if whole is not None:
-    return {root: whole}
-  flat = flatten(root, state)
+  kind = _whole(root, state)
+  if kind is not None and _is_whole(root, state, whole):
+    return {root: kind}
+  flat = flatten(root, state, whole)
   return {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
 
 
-def unflatten(root: str, flat: Mapping[str, Any], state: Any) -> Any:
+def unflatten(
+  flat: Mapping[str, Any], root: str, state: Any, whole: bool | None = None
+) -> Any:
   """Returns the leaves of `flatten` in the structure of `state`."""
-  if _whole(state) is not None:
+  if _is_whole(root, state, whole):
     return flat[root]
   relative = {path[len(root) + 1 :]: leaf for path, leaf in flat.items()}
   return trees.unflatten(relative, state)
+
+
+def has_numbers_alone(state: Any) -> bool:
+  """Tells whether a JSON value holds numbers and nothing else but None.
+
+  Raises:
+    UserError: it is nested too deeply.
+  """
+  trees.check_depth(state)
+  if isinstance(state, chunks.Chunked) or not documents.holds(state):
+    return False
+  found = jax.tree.leaves(state)
+  return bool(found) and all(type(x) in (bool, int, float) for x in found)
 
 
 def name_of(path: str) -> str:
@@ -197,33 +233,57 @@ def capture(root: str, state: Any) -> Payload:
   Raises:
     UserError: a leaf cannot be saved; the message names it.
   """
-  whole = _whole(state)
+  whole = _whole(root, state)
   if whole == leaves.CHUNKS:
     return Chunks(documents.encode(state.facts, root), state.chunks)
   if whole == leaves.JSON:
     return Json(documents.encode(state, root))
-  _refuse_almost_json(root, state)
   flat = flatten(root, state)
+  _refuse_almost_json(root, state, list(flat.values()))
   found = {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
   for leaf in flat.values():
     leaves.prefetch(leaf)
   return Arrays(found, {p: leaves.snapshot(x, p) for p, x in flat.items()})
 
 
-def _whole(state: Any) -> leaves.Spec | None:
+def _whole(root: str, state: Any) -> leaves.Spec | None:
   if isinstance(state, chunks.Chunked):
     return leaves.CHUNKS
-  return leaves.JSON if documents.holds(state) else None
+  trees.check_depth(state, root)
+  if not documents.holds(state):
+    return None
+  lost = any(map(_is_infinite, jax.tree.leaves(state)))
+  return None if lost and has_numbers_alone(state) else leaves.JSON
 
 
-def _refuse_almost_json(name: str, state: Any) -> None:
-  found = jax.tree.leaves(state)
+def _is_whole(root: str, state: Any, whole: bool | None) -> bool:
+  return _whole(root, state) is not None if whole is None else whole
+
+
+def _is_infinite(leaf: Any) -> bool:
+  return type(leaf) is float and not math.isfinite(leaf)
+
+
+def _refuse_almost_json(name: str, state: Any, found: list[Any]) -> None:
   text = any(type(leaf) is str for leaf in found)
-  if text and not any(leaves.is_array(leaf) for leaf in found):
+  if text and not any(kinds.is_array(leaf) for leaf in found):
     documents.encode(state, name)  # names the part that is not JSON
+
+
+def _refuse_unfit(component: Any, name: str) -> None:
+  if component is None:
+    raise errors.UserError(
+      f"{name} is None: register what training updates, such as a pytree of "
+      "arrays, or an object with state() and load_state(state)"
+    )
+  if isinstance(component, chunks.Chunked | nnx.Variable | str):
+    return
+  if jax.tree_util.all_leaves([component]) and not isinstance(component, int):
+    leaves.spec(component, name)
 
 
 def _has(component: Any, *methods: str) -> bool:
   if isinstance(component, type):
     return False
-  return all(callable(getattr(component, name, None)) for name in methods)
+  kind = type(component)
+  return all(callable(getattr(kind, name, None)) for name in methods)

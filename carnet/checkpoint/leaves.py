@@ -1,4 +1,4 @@
-"""Leaves of an array component: what they are, copied out, and put back.
+"""Leaves of an array component: what they are, and copied out.
 
 A typed random key is stored as the integers behind it and a Python number as
 an array without axes; the dtype that the manifest records tells them apart.
@@ -8,28 +8,10 @@ import dataclasses
 from typing import Any
 
 import jax
-import ml_dtypes
 import numpy as np
 
 from carnet import errors
-
-# A closed table: names in a file select from it and import nothing.
-_PYTHON = {
-  "python:bool": (bool, np.bool_),
-  "python:int": (int, np.int64),
-  "python:float": (float, np.float64),
-}
-_KEYS = ("key:threefry2x32", "key:rbg", "key:unsafe_rbg")
-_ARRAYS = frozenset(
-  np.dtype(d)
-  for d in (
-    *("bool", "int8", "int16", "int32", "int64"),
-    *("uint8", "uint16", "uint32", "uint64"),
-    *("float16", "float32", "float64", "complex64", "complex128"),
-    *(ml_dtypes.bfloat16, ml_dtypes.float8_e4m3fn, ml_dtypes.float8_e5m2),
-  )
-)
-
+from carnet.checkpoint import kinds
 
 _JSON = "json"
 _CHUNKS = "chunks"
@@ -58,7 +40,7 @@ class Spec:
     """
     if self == stored:
       return True
-    python = self.dtype in _PYTHON or stored.dtype in _PYTHON
+    python = self.dtype in kinds.PYTHON or stored.dtype in kinds.PYTHON
     return (
       python and self.shape == stored.shape and _kind(self) == _kind(stored)
     )
@@ -95,12 +77,6 @@ class Shards:
     return whole
 
 
-def is_array(leaf: Any) -> bool:
-  """Tells whether a leaf is an array, of JAX or numpy, or stands for one."""
-  kinds = (jax.Array, np.ndarray, np.generic, jax.ShapeDtypeStruct)
-  return isinstance(leaf, kinds)
-
-
 def spec(leaf: Any, where: str) -> Spec:
   """Returns what `leaf` is; messages call it `where`.
 
@@ -110,16 +86,19 @@ def spec(leaf: Any, where: str) -> Spec:
   if isinstance(leaf, jax.Array | jax.ShapeDtypeStruct):
     if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
       dtype = f"key:{_impl(leaf)}"
-      return _known(Spec(leaf.shape, dtype), dtype in _KEYS, where)
-  elif type(leaf) is not np.ndarray and not isinstance(leaf, np.generic):
-    for dtype, (python, _) in _PYTHON.items():
+      if dtype not in kinds.KEYS:
+        raise kinds.refusal(where, leaf)
+      return Spec(leaf.shape, dtype)
+    known = leaf.dtype in kinds.ARRAYS
+  else:
+    for dtype, (python, _) in kinds.PYTHON.items():
       if type(leaf) is python:
         return Spec((), dtype)
-    raise _refusal(where, f"a {type(leaf).__name__}")
+    known = kinds.is_held(leaf)
+  if not known:
+    raise kinds.refusal(where, leaf)
   weak = bool(getattr(leaf, "weak_type", False))
-  found = Spec(tuple(leaf.shape), leaf.dtype.name, weak)
-  known = leaf.dtype in _ARRAYS and leaf.dtype.isnative
-  return _known(found, known, where)
+  return Spec(tuple(leaf.shape), leaf.dtype.name, weak)
 
 
 def snapshot(leaf: Any, where: str) -> np.ndarray | Shards:
@@ -166,11 +145,11 @@ def stored(spec: Spec) -> tuple[tuple[int, ...] | None, np.dtype]:
   Raises:
     ValueError: the dtype is not in the table.
   """
-  if spec.dtype in _PYTHON:
-    return (), np.dtype(_PYTHON[spec.dtype][1])
-  if spec.dtype in _KEYS:
+  if spec.dtype in kinds.PYTHON:
+    return (), np.dtype(kinds.PYTHON[spec.dtype][1])
+  if spec.dtype in kinds.KEYS:
     return None, np.dtype(np.uint32)
-  for dtype in _ARRAYS:
+  for dtype in kinds.ARRAYS:
     if dtype.name == spec.dtype:
       return spec.shape, dtype
   raise ValueError(f"unknown dtype '{spec.dtype}'")
@@ -184,62 +163,16 @@ def key_shape(dtype: str) -> tuple[int, ...]:
 
 def plain(array: np.ndarray, spec: Spec) -> Any:
   """Returns a leaf for readers without a target: numpy, or a typed key."""
-  if spec.dtype in _KEYS:
+  if spec.dtype in kinds.KEYS:
     impl = spec.dtype.removeprefix("key:")
     return jax.random.wrap_key_data(jax.numpy.asarray(array), impl=impl)
-  if spec.dtype in _PYTHON:
-    return _PYTHON[spec.dtype][0](array)
+  if spec.dtype in kinds.PYTHON:
+    return kinds.PYTHON[spec.dtype][0](array)
   return array
-
-
-def rebuild(array: np.ndarray, spec: Spec, target: Any) -> Any:
-  """Returns the stored `array` as a leaf of the target's kind and sharding.
-
-  An array that stands where the target has a Python number stays an array.
-  """
-  leaf = plain(array, spec)
-  if isinstance(target, jax.Array | jax.ShapeDtypeStruct):
-    if not isinstance(leaf, jax.Array):
-      leaf = np.asarray(leaf, target.dtype)
-    placed = _place(leaf, target)
-    return _weaken(placed) if spec.weak else placed
-  if isinstance(target, np.ndarray):
-    return np.asarray(leaf, target.dtype)
-  if isinstance(target, np.generic):
-    return target.dtype.type(leaf[()] if is_array(leaf) else leaf)
-  return leaf
 
 
 def _impl(leaf: Any) -> str:
   return str(jax.random.key_impl(leaf))
-
-
-def _place(leaf: Any, target: Any) -> jax.Array:
-  sharding = target.sharding
-  # An uncommitted array follows the arrays it meets; a committed one does
-  # not, so the target decides. No sharding means the default device.
-  if isinstance(target, jax.Array) and not target.committed:
-    sharding = None
-  if sharding is not None and not sharding.is_fully_addressable:
-    return _spread(leaf, sharding)
-  return jax.device_put(leaf, sharding)
-
-
-def _spread(leaf: Any, sharding: jax.sharding.Sharding) -> jax.Array:
-  """Returns a global array of which each process fills the shards it holds."""
-  if jax.dtypes.issubdtype(leaf.dtype, jax.dtypes.prng_key):
-    data = np.asarray(jax.random.key_data(leaf))
-    return jax.random.wrap_key_data(_spread(data, sharding), impl=_impl(leaf))
-  return jax.make_array_from_callback(
-    leaf.shape, sharding, lambda index: leaf[index]
-  )
-
-
-def _weaken(array: jax.Array) -> jax.Array:
-  # jax.numpy makes weak arrays from Python numbers alone
-  return jax.lax.convert_element_type_p.bind(
-    array, new_dtype=array.dtype, weak_type=True, sharding=None
-  )
 
 
 def _host(leaf: Any, where: str) -> np.ndarray:
@@ -247,7 +180,7 @@ def _host(leaf: Any, where: str) -> np.ndarray:
   try:
     return np.array(leaf, stored(found)[1], order="C")
   except OverflowError as error:
-    raise _refusal(where, f"the integer {leaf}, beyond 64 bits") from error
+    raise kinds.refusal(where, leaf) from error
 
 
 def _ends(
@@ -258,24 +191,10 @@ def _ends(
 
 
 def _kind(spec: Spec) -> str:
-  if spec.dtype in _KEYS or spec in WHOLE:
+  if spec.dtype in kinds.KEYS or spec in WHOLE:
     return spec.dtype
   dtype = stored(spec)[1]
   for kind in (np.bool_, np.integer, np.floating):
     if jax.dtypes.issubdtype(dtype, kind):
       return kind.__name__
   return dtype.name
-
-
-def _known(found: Spec, known: bool, where: str) -> Spec:
-  if not known:
-    raise _refusal(where, f"an array of {found.dtype}")
-  return found
-
-
-def _refusal(where: str, what: str) -> errors.UserError:
-  return errors.UserError(
-    f"{where} is {what}, which an array component cannot hold: register "
-    "text as a component of its own, give other objects state() and "
-    "load_state()"
-  )

@@ -128,3 +128,24 @@ def test_a_path_is_a_leaf_or_a_parent(flat):
 def test_a_dictionary_leaf_is_not_a_parent():
   with pytest.raises(errors.UserError, match="'a' is a leaf and a parent"):
     paths.nest({"a": {}, "a/b": 2})
+
+
+@pytest.mark.parametrize("levels", [401, 3000, 100_000])
+def test_a_tree_that_is_too_deep_is_refused(levels):
+  tree = 0
+  for _ in range(levels):
+    tree = [tree]
+  with pytest.raises(errors.UserError, match="'agent' is nested more than 400"):
+    trees.flatten(tree, "agent")
+
+
+def test_a_tree_of_400_levels_is_not_too_deep():
+  tree = 0
+  for _ in range(400):
+    tree = [tree]
+  assert trees.unflatten(trees.flatten(tree), tree) == tree
+
+
+def test_keys_of_several_kinds_are_refused():
+  with pytest.raises(errors.UserError, match="keys of one kind"):
+    trees.flatten({1: 0, "a": 0})

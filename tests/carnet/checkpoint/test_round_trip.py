@@ -120,45 +120,6 @@ def test_a_bare_leaf_is_a_component(tmp_path, name):
   _assert_same(_load(tmp_path, _blank(value)), value)
 
 
-@pytest.mark.parametrize(
-  ("leaf", "named"),
-  [
-    ("text", "agent/x/leaf is a str"),
-    (b"bytes", "agent/x/leaf is a bytes"),
-    (np.array(["text"]), "agent/x/leaf is an array of str"),
-    (np.array([None]), "agent/x/leaf is an array of object"),
-    (np.zeros(2, ">f4"), "agent/x/leaf is an array of float32"),
-    (np.zeros(2, np.longdouble), "agent/x/leaf is an array of"),
-    (np.ma.zeros(2), "agent/x/leaf is a MaskedArray"),
-    (1j, "agent/x/leaf is a complex"),
-    (2**63, "agent/x/leaf is the integer"),
-    (object(), "agent/x/leaf is a object"),
-    (jax.ShapeDtypeStruct((2,), jnp.float32), "agent/x/leaf is abstract"),
-  ],
-)
-def test_what_would_change_is_refused_by_path(tmp_path, leaf, named):
-  with checkpoint_lib.Checkpoint(tmp_path) as checkpoint:
-    checkpoint.register("agent", {"x": {"leaf": leaf, "y": jnp.zeros(1)}})
-    with pytest.raises(errors.UserError, match=named):
-      checkpoint.save(1)
-  assert checkpoint.steps() == []
-
-
-@pytest.mark.parametrize(
-  ("value", "named"),
-  [
-    ({"a": [1, float("nan")]}, "count/a/1 is nan"),
-    ({"a": (1, "b")}, "count/a is a tuple"),
-    ({"a": {1: "b"}}, "count/a has the key 1"),
-  ],
-)
-def test_json_that_would_change_is_refused_by_path(tmp_path, value, named):
-  with checkpoint_lib.Checkpoint(tmp_path) as checkpoint:
-    checkpoint.register("count", value)
-    with pytest.raises(errors.UserError, match=named):
-      checkpoint.save(1)
-
-
 def test_a_train_state_keeps_its_class_and_static_fields(tmp_path):
   _save(tmp_path, _train_state(2.0))
   restored = _load(tmp_path, _train_state(0.0))
