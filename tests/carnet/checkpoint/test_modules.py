@@ -106,7 +106,9 @@ def test_an_iterator_gets_the_very_position_it_gave(tmp_path, position):
 def test_an_optimizer_goes_on_bit_by_bit(tmp_path):
   def build(seed):
     module = Noisy(seed)
-    return module, nnx.Optimizer(module, optax.adam(0.1), wrt=nnx.Param)
+    return module, nnx.Optimizer(
+      module, optax.sgd(0.1, momentum=0.9), wrt=nnx.Param
+    )
 
   def train(module, optimizer):
     x = jnp.arange(8.0).reshape(4, 2)
