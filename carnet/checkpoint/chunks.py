@@ -44,19 +44,19 @@ class Chunk:
     arrays: read-only.
 
   Args:
-    arrays: made read-only; those that are a view of other memory are copied.
+    arrays: of numpy or JAX. A numpy array that owns its memory is made
+      read-only and not copied, all others are copied. A writable view that
+      was taken of such an array before can still change it: what is saved then
+      is not what the digest says, so pass a copy where one is kept.
 
   Raises:
-    UserError: an array is of a dtype that a chunk cannot hold.
+    UserError: a name or an array is of a kind that a chunk cannot hold.
   """
 
-  def __init__(self, arrays: Mapping[str, np.ndarray]) -> None:
+  def __init__(self, arrays: Mapping[str, Any]) -> None:
     for name, array in arrays.items():
-      if array.dtype not in _ALLOWED or not array.dtype.isnative:
-        raise errors.UserError(
-          f"array '{name}' of a chunk is of {array.dtype}: use one of "
-          f"{', '.join(sorted(d.name for d in _ALLOWED))}"
-        )
+      _check_name(name)
+      _check_array(name, array)
     self.arrays: Mapping[str, np.ndarray] = types.MappingProxyType(
       {name: _frozen(array) for name, array in arrays.items()}
     )
@@ -145,8 +145,36 @@ def place(root: pathlib.Path, sha256: str) -> pathlib.Path:
   return root / directory.CHUNKS / sha256[:2] / f"{sha256}{SUFFIX}"
 
 
-def _frozen(array: np.ndarray) -> np.ndarray:
-  own = np.array(array, order="C", copy=array.base is not None or None)
+def _check_name(name: Any) -> None:
+  try:
+    sound = name not in ("", "__metadata__") and name.encode()
+  except (AttributeError, UnicodeEncodeError):  # no text; a lone surrogate
+    sound = False
+  if not sound:
+    raise errors.UserError(
+      f"{name!r} cannot name an array of a chunk: use text that is neither "
+      "empty nor '__metadata__'"
+    )
+
+
+def _check_array(name: str, array: Any) -> None:
+  masked = isinstance(array, np.ma.MaskedArray)
+  if masked or not hasattr(array, "__array__"):
+    raise errors.UserError(
+      f"array '{name}' of a chunk is of type {type(array).__name__}: convert "
+      "it with np.asarray"
+    )
+  dtype = getattr(array, "dtype", None)
+  if not (isinstance(dtype, np.dtype) and dtype in _ALLOWED and dtype.isnative):
+    raise errors.UserError(
+      f"array '{name}' of a chunk is of {dtype}: use one of "
+      f"{', '.join(sorted(d.name for d in _ALLOWED))}"
+    )
+
+
+def _frozen(array: Any) -> np.ndarray:
+  owned = type(array) is np.ndarray and array.base is None
+  own = np.array(array, order="C", copy=None if owned else True)
   own.flags.writeable = False
   return own
 
