@@ -31,9 +31,17 @@ def read(
     MismatchError: nothing matches.
     CorruptError: what was read is not what was written.
   """
-  origin = source.find(pathlib.Path(path))
+  part = (components, regex, exclude)
+  return source.use(pathlib.Path(path), lambda found: _read(found, *part))
+
+
+def _read(
+  origin: source.Source,
+  components: Collection[str] | None,
+  regex: str | None,
+  exclude: str | None,
+) -> dict[str, Any]:
   held = origin.specs()
-  source.check_known(origin, components or ())
   rows = plan.make(held, held, components, regex, exclude=exclude)
   wanted = [row.path for row in rows if row.status == plan.RESTORED]
   plain = {
@@ -52,8 +60,11 @@ def read_json(path: pathlib.Path | str, name: str) -> Any:
     CorruptError: the file is not what was written.
     UserError: the checkpoint has no such file.
   """
-  place = directory.resolve(pathlib.Path(path))
-  return reader.json(place, directory.read_manifest(place), name)
+
+  def value(place: pathlib.Path) -> Any:
+    return reader.json(place, directory.read_manifest(place), name)
+
+  return source.use_step(pathlib.Path(path), value)
 
 
 def read_manifest(path: pathlib.Path | str) -> manifest.Manifest:
@@ -62,5 +73,4 @@ def read_manifest(path: pathlib.Path | str) -> manifest.Manifest:
   Raises:
     CorruptError: the manifest is not what was written.
   """
-  place = directory.resolve(pathlib.Path(path))
-  return directory.read_manifest(place)
+  return source.use_step(pathlib.Path(path), directory.read_manifest)

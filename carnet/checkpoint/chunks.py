@@ -11,9 +11,12 @@ written once, and every step that needs it names it in its manifest.
 
 import os
 import pathlib
+import random
+import re
+import stat
 import time
 import types
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import ml_dtypes
@@ -25,6 +28,8 @@ from carnet import errors
 from carnet.checkpoint import digest, directory, faults, manifest
 
 SUFFIX = ".safetensors"
+_OWN_NAME = re.compile(r"[0-9a-f]{64}\.safetensors(\.[0-9]+\.[0-9]+\.writing)?")
+_RECHECKED_BYTES = 64 << 20  # at each save
 
 # A closed table: a dtype that a file names selects from it.
 _DTYPES = {
@@ -81,6 +86,24 @@ class Chunked:
     self.facts = facts
 
 
+def put_all(
+  root: pathlib.Path, chunks: Sequence[Chunk], component: str
+) -> list[manifest.Chunk]:
+  """Makes sure that the chunks' files are in the store; returns their rows.
+
+  A few of those that were there, of 64 MiB together, are read and compared by
+  turns of chance: a file that rots is written again while memory has it.
+  """
+  old = [chunk for chunk in chunks if chunk.home == root]
+  budget = _RECHECKED_BYTES
+  for chunk in random.sample(old, len(old)):
+    budget -= chunk.named[1] if chunk.named else 0
+    if budget < 0:
+      break
+    chunk.home = None
+  return [put(root, chunk, component) for chunk in chunks]
+
+
 def put(root: pathlib.Path, chunk: Chunk, component: str) -> manifest.Chunk:
   """Makes sure that the chunk's file is in the store; returns its row.
 
@@ -95,7 +118,7 @@ def put(root: pathlib.Path, chunk: Chunk, component: str) -> manifest.Chunk:
   path = place(root, row.sha256)
   if chunk.home != root or not _has_size(path, row.size_bytes):
     if fault(root, row):
-      _write(path, chunk.encode() if content is None else content)
+      _write(root, path, chunk.encode() if content is None else content)
     chunk.home = root
   return row
 
@@ -134,10 +157,24 @@ def fault(root: pathlib.Path, row: manifest.Chunk) -> str:
   return ""
 
 
+def _behind_link(root: pathlib.Path, path: pathlib.Path) -> bool:
+  home = root.resolve() / directory.CHUNKS / path.parent.name
+  return path.parent.resolve() != home
+
+
 def stored(root: pathlib.Path) -> dict[pathlib.Path, str]:
-  """Returns `file -> sha256 in its name` for all that lies in the store."""
-  found = (root / directory.CHUNKS).glob("*/*")
-  return {path: path.name.removesuffix(SUFFIX) for path in found}
+  """Returns `file -> sha256 in its name` for the chunks in the store.
+
+  Of a draft that was left behind, the whole name. Files with other names, and
+  what is behind a link, are somebody else's.
+  """
+  return {
+    path: path.name.removesuffix(SUFFIX)
+    for path in (root / directory.CHUNKS).glob("*/*")
+    if _OWN_NAME.fullmatch(path.name)
+    and not _behind_link(root, path)
+    and stat.S_ISREG(path.lstat().st_mode)
+  }
 
 
 def place(root: pathlib.Path, sha256: str) -> pathlib.Path:
@@ -188,10 +225,7 @@ def _has_size(path: pathlib.Path, size_bytes: int) -> bool:
 
 def _read(root: pathlib.Path, row: manifest.Chunk, hashed: bool) -> bytes:
   name, path = _relative(row), place(root, row.sha256)
-  if (
-    path.parent.resolve()
-    != root.resolve() / directory.CHUNKS / path.parent.name
-  ):
+  if _behind_link(root, path):
     raise faults.CorruptError(f"{name} is behind a link")
   try:
     # The store of a directory holds plain files and nothing from elsewhere.
@@ -215,8 +249,13 @@ def _relative(row: manifest.Chunk) -> str:
   return f"{place(pathlib.Path(), row.sha256)} of {row.component}"
 
 
-def _write(path: pathlib.Path, content: bytes) -> None:
+def _write(root: pathlib.Path, path: pathlib.Path, content: bytes) -> None:
   path.parent.mkdir(parents=True, exist_ok=True)
+  if _behind_link(root, path):
+    raise errors.UserError(
+      f"{path.parent} is a link or behind one: the chunks of {root} must lie "
+      "in it; move the whole directory instead"
+    )
   draft = path.with_name(
     f"{path.name}.{os.getpid()}.{time.monotonic_ns()}.writing"
   )

@@ -13,7 +13,7 @@ import weakref
 import zlib
 
 from carnet import errors
-from carnet.checkpoint import faults, manifest
+from carnet.checkpoint import faults, manifest, plain_file
 
 STEPS = "checkpoints"  # the directory of steps below a workdir
 SIGNOFF = "SIGNOFF.json"
@@ -25,6 +25,8 @@ _STEP_NAME = re.compile(r"[0-9]{9,}")
 _LEFTOVER_NAME = re.compile(r"[0-9]{9,}\.[0-9]+\.(writing|deleting)")
 _log = logging.getLogger(__name__)
 _locked: set[pathlib.Path] = set()
+_mentioned: set[pathlib.Path] = set()  # steps that a warning has named
+ATTEMPTS = 100  # a writer may delete steps as fast as they are looked up
 
 
 def step_name(step: int) -> str:
@@ -45,14 +47,10 @@ def read_manifest(path: pathlib.Path) -> manifest.Manifest:
 
   Raises:
     CorruptError: there is none, it is unsound, or it is another step's.
+    FormatError: a newer version of this library wrote it.
   """
   where = path / manifest.NAME
-  try:
-    content = where.read_bytes()
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise faults.CorruptError(f"{where} is unreadable: {reason}") from error
-  found = manifest.decode(content, str(where))
+  found = manifest.decode(plain_file.read(where), str(where))
   numbered_as = _STEP_NAME.fullmatch(path.name)
   if numbered_as and path.name != step_name(found.step):
     raise faults.CorruptError(
@@ -62,12 +60,34 @@ def read_manifest(path: pathlib.Path) -> manifest.Manifest:
 
 
 def complete(root: pathlib.Path) -> dict[int, manifest.Manifest]:
-  """Returns the manifests of all complete steps, oldest first."""
-  steps = {}
-  for path in numbered(root):
-    with contextlib.suppress(faults.CorruptError):
-      steps[int(path.name)] = read_manifest(path)
+  """Returns the manifests of all complete steps, oldest first.
+
+  Steps of a newer format are left out, with a warning.
+  """
+  for _ in range(ATTEMPTS):
+    listed = numbered(root)
+    steps = _sound(listed)
+    if steps or all(map(os.path.lexists, listed)):
+      break  # otherwise newer ones took their place meanwhile
   return steps
+
+
+def _sound(listed: list[pathlib.Path]) -> dict[int, manifest.Manifest]:
+  steps = {}
+  for path in listed:
+    try:
+      steps[int(path.name)] = read_manifest(path)
+    except faults.CorruptError:
+      continue
+    except faults.FormatError as error:
+      _mention(path, str(error))
+  return steps
+
+
+def _mention(path: pathlib.Path, why: str) -> None:
+  if path.absolute() not in _mentioned:
+    _mentioned.add(path.absolute())
+    _log.warning("not used: %s", why)
 
 
 def resolve(path: pathlib.Path) -> pathlib.Path:
@@ -100,7 +120,8 @@ def resolve(path: pathlib.Path) -> pathlib.Path:
 
 def _warn_newer(root: pathlib.Path, chosen: pathlib.Path) -> None:
   for path in numbered(root):
-    if int(path.name) > int(chosen.name):
+    newer = int(path.name) > int(chosen.name)
+    if newer and path.absolute() not in _mentioned:
       _log.warning("%s has no sound %s: not used", path, manifest.NAME)
 
 
@@ -149,8 +170,13 @@ def publish(source: pathlib.Path, path: pathlib.Path) -> None:
   """Makes a written directory the step at `path`, in one rename.
 
   What is there, and is not a valid step, is set aside and never deleted.
+
+  Raises:
+    FormatError: a newer version of this library wrote what is there.
   """
   if path.exists():
+    with contextlib.suppress(faults.CorruptError):
+      read_manifest(path)
     set_aside(path)
   os.rename(source, path)
   synchronize(path.parent)
@@ -186,6 +212,7 @@ class Lock:
     self._root = root.resolve()
     self._release: weakref.finalize | None = None
     self._holder = b""
+    self._descriptor: int | None = None
 
   @property
   def held(self) -> bool:
@@ -220,9 +247,26 @@ class Lock:
     name = f"process {os.getpid()} on {socket.gethostname()}"
     self._holder = name.encode()
     os.pwrite(descriptor, self._holder, 0)
+    self._descriptor = descriptor
     _locked.add(self._root)
     # runs also when the lock is forgotten, or the program ends
     self._release = weakref.finalize(self, _unlock, self._root, descriptor)
+
+  def renew(self) -> None:
+    """Takes the right again, in case that this process lost it unawares.
+
+    A POSIX lock goes when any part of the process closes the file, as a copy
+    of the directory does.
+
+    Raises:
+      UserError: another writer has taken it meanwhile.
+    """
+    if self._descriptor is None:
+      return
+    try:
+      fcntl.lockf(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise self._refusal("another process, meanwhile") from error
 
   def follow(self) -> None:
     """Notes that another process of this program has taken the right."""
@@ -240,7 +284,7 @@ class Lock:
     """Gives the right back."""
     if self._release is not None:
       self._release()
-      self._release = None
+      self._release = self._descriptor = None
 
   def _refusal(self, holder: str) -> errors.UserError:
     return errors.UserError(

@@ -246,7 +246,10 @@ def _steps(root: pathlib.Path) -> dict[int, pathlib.Path]:
 
 
 def _finished(place: pathlib.Path) -> bool:
-  if is_ours(place):
+  try:
+    if is_ours(place):
+      return False
+    unfinished = any(_TEMPORARY in child.name for child in place.iterdir())
+    return bool(items(place)) and not unfinished
+  except FileNotFoundError:  # deleted since it was listed
     return False
-  unfinished = any(_TEMPORARY in child.name for child in place.iterdir())
-  return bool(items(place)) and not unfinished

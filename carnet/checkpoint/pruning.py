@@ -4,7 +4,15 @@ import dataclasses
 import pathlib
 import re
 
-from carnet.checkpoint import chunks, directory, faults, manifest, retention
+from carnet import errors
+from carnet.checkpoint import (
+  chunks,
+  directory,
+  faults,
+  manifest,
+  plain_file,
+  retention,
+)
 
 _ANY_SHA256 = re.compile(rb"[0-9a-f]{64}")
 
@@ -64,21 +72,26 @@ def _collect(
     if path.parent not in doomed:
       try:
         named |= _named(path)
-      except OSError:
+      except errors.UserError:
         return (), 0  # what it names is not known, so everything stays
   orphans = {path: name for path, name in files.items() if name not in named}
-  freed = sum(path.stat().st_size for path in orphans)
+  freed = sum(path.lstat().st_size for path in orphans)
   if not dry_run:
     for path in orphans:
-      path.unlink()
+      path.unlink(missing_ok=True)
   return tuple(sorted(orphans.values())), freed
 
 
 def _named(path: pathlib.Path) -> set[str]:
-  """Returns the chunks a manifest names, and of a damaged one all it could."""
-  content = path.read_bytes()
+  """Returns the chunks a manifest names, and of a damaged one all it could.
+
+  Raises:
+    CorruptError: it is not there, or no plain file.
+    FormatError: only another version knows what it names.
+  """
+  content = plain_file.read(path)
   try:
     found = manifest.decode(content, str(path))
-  except faults.errors.UserError:
+  except faults.CorruptError:
     return {name.decode() for name in _ANY_SHA256.findall(content)}
   return {chunk.sha256 for chunk in found.chunks}

@@ -1,21 +1,24 @@
 """What leaves can be restored from: our own steps, or what others wrote."""
 
 import dataclasses
+import os
 import pathlib
-from collections.abc import Collection, Mapping
-from typing import Any, Protocol, runtime_checkable
+from collections.abc import Callable, Collection, Mapping
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
-from carnet import errors
 from carnet.checkpoint import (
-  components,
   digest,
   directory,
+  faults,
   foreign,
   leaves,
   manifest,
+  plain_file,
   processes,
   reader,
 )
+
+_Result = TypeVar("_Result")
 
 
 @runtime_checkable
@@ -77,20 +80,56 @@ def find(path: pathlib.Path, hashed: bool = True) -> Source:
     UserError: there is none.
     CorruptError: it is a step of ours, but damaged.
   """
+  return use(path, lambda source: source, hashed)
+
+
+def use(
+  path: pathlib.Path,
+  function: Callable[[Source], _Result],
+  hashed: bool = True,
+) -> _Result:
+  """Returns `function(source)` of the source that `path` means.
+
+  Called again with a newer step when retention deleted the chosen one
+  meanwhile; a `path` that names a step is never exchanged for another.
+
+  Args:
+    path: as for `find`.
+    function: reads from the source, and changes nothing before that is done.
+    hashed: compare what is read with its sha256.
+
+  Raises:
+    UserError: there is no source.
+    CorruptError: it is a step of ours, but damaged.
+  """
   ours = (path / manifest.NAME).exists()
   other = None if ours else foreign.find(path)
   if other is not None:
-    return other
-  place = directory.resolve(path)
-  return Step(place, directory.read_manifest(place), hashed)
+    return function(other)
+
+  def of_step(place: pathlib.Path) -> _Result:
+    return function(Step(place, directory.read_manifest(place), hashed))
+
+  return use_step(path, of_step)
 
 
-def check_known(source: Source, names: Collection[str]) -> None:
-  """Raises UserError for a name that no stored component has."""
-  stored = {components.name_of(path) for path in source.specs()}
-  for name in names:
-    if name not in stored:
-      raise errors.unknown("stored component", name, stored)
+def use_step(
+  path: pathlib.Path, function: Callable[[pathlib.Path], _Result]
+) -> _Result:
+  """Returns `function(step directory)` of the step that `path` means.
+
+  When it fails because retention deleted the step meanwhile, and `path` did
+  not name that step, it is called again with the one that is newest now.
+  """
+  for _ in range(directory.ATTEMPTS):
+    place = directory.resolve(path)
+    try:
+      return function(place)
+    except (faults.CorruptError, OSError) as error:
+      if place == path or os.path.lexists(place):
+        raise
+      last = error
+  raise last
 
 
 def advice(source: Source) -> str:
@@ -112,8 +151,9 @@ def digests(source: Source, values: Mapping[str, Any]) -> dict[str, str]:
   Of others' checkpoints this is a digest over the leaves that were taken.
   """
   if isinstance(source, Step):
+    content = plain_file.read(source.path / manifest.NAME)
     return {
-      "manifest_sha256": digest.file(source.path / manifest.NAME),
+      "manifest_sha256": digest.data(content),
       "tree_sha256": source.found.tree_sha256,
     }
   taken = ((path, digest.leaf(x)) for path, x in values.items())

@@ -1,12 +1,27 @@
 """Which steps stay: a table worked out by hand."""
 
+import concurrent.futures
+import dataclasses
+import json
 import math
+import shutil
+import threading
 
+import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
-from carnet.checkpoint import manifest, retention
+from carnet.checkpoint import (
+  directory,
+  integrity,
+  manifest,
+  pruning,
+  reader,
+  retention,
+  store,
+)
 
 # Success rates of steps 2, 4, ... 18; 4 is best, 6 and 10 are next and equal.
 SCORES = dict(
@@ -86,3 +101,234 @@ def test_steps_leave_the_disk_and_signed_ones_stay(tmp_path):
   assert checkpoint.steps() == [2, 4, 8, 10]
   names = sorted(path.name for path in tmp_path.iterdir())
   assert names == [".lock", *(f"{n:09d}" for n in (2, 4, 8, 10))]
+
+
+class _Replay:
+  """One chunk, of the number that was put in last."""
+
+  def __init__(self):
+    self.number = 0
+
+  def state(self):
+    chunk = checkpoint_lib.Chunk({"x": np.full(9, self.number)})
+    return checkpoint_lib.Chunked([chunk], {})
+
+  def load_state(self, state):
+    self.number = int(state.chunks[0].arrays["x"][0])
+
+
+def _save(path, *steps, keep=None):
+  with checkpoint_lib.Checkpoint(path, keep, verbose=False) as checkpoint:
+    agent = checkpoint.register("agent", {"w": np.zeros(3)})
+    replay = checkpoint.register("replay", _Replay())
+    for step in steps:
+      agent.value, replay.number = {"w": np.full(3, float(step))}, step
+      checkpoint.attach("config.json", {"seed": step})
+      checkpoint.save(step)
+  return checkpoint
+
+
+def _move_on(monkeypatch, path, module, name, after=False):
+  """Lets step 2 appear and step 1 go, when a function is called first."""
+  (path / "000000002").rename(path / "later")
+  real = getattr(module, name)
+
+  def wrapper(*args, **options):
+    result = real(*args, **options) if after else None
+    if (path / "later").exists():
+      (path / "later").rename(path / "000000002")
+      directory.remove(path / "000000001")
+    return result if after else real(*args, **options)
+
+  monkeypatch.setattr(module, name, wrapper)
+
+
+READS = {
+  "read": lambda path: checkpoint_lib.read(path, ["agent"])["agent"]["w"][0],
+  "json": lambda path: checkpoint_lib.read_json(path, "config.json")["seed"],
+  "manifest": lambda path: checkpoint_lib.read_manifest(path).step,
+}
+
+
+@pytest.mark.parametrize("after", [False, True])
+@pytest.mark.parametrize(
+  ("read", "module", "name"),
+  [
+    ("read", manifest, "decode"),
+    ("read", reader, "contents"),
+    ("read", integrity, "file_fault"),
+    ("read", store, "open_arrays"),
+    ("json", manifest, "decode"),
+    ("json", integrity, "file_fault"),
+    ("manifest", directory, "resolve"),
+  ],
+)
+def test_who_reads_the_newest_gets_one(
+  tmp_path, monkeypatch, capfd, read, module, name, after
+):
+  """Retention deletes the step that was chosen, at any moment of the read."""
+  _save(tmp_path, 1, 2)
+  _move_on(monkeypatch, tmp_path, module, name, after)
+  assert READS[read](tmp_path) in (1, 2)
+  assert not (tmp_path / "later").exists()
+  assert "Traceback" not in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("read", ["read", "json"])
+def test_a_step_that_was_named_is_never_exchanged(tmp_path, monkeypatch, read):
+  _save(tmp_path, 1, 2)
+  _move_on(monkeypatch, tmp_path, manifest, "decode", after=True)
+  with pytest.raises(checkpoint_lib.CorruptError, match="000000001"):
+    READS[read](tmp_path / "000000001")
+  assert READS[read](tmp_path) == 2
+
+
+def test_a_reader_beside_a_writer_that_deletes(tmp_path):
+  seen, done = set(), threading.Event()
+
+  def read():
+    while not done.is_set():
+      found = checkpoint_lib.read(tmp_path)
+      assert found["agent"]["w"][0] == found["replay"].chunks[0].arrays["x"][0]
+      seen.add(int(found["agent"]["w"][0]))
+      assert not any(reader.verify_steps(tmp_path).values())
+
+  _save(tmp_path, 1)
+  with concurrent.futures.ThreadPoolExecutor(1) as pool:
+    reading = pool.submit(read)
+    _save(tmp_path, *range(2, 30), keep=retention.Retention(latest=1))
+    done.set()
+    reading.result()
+  assert len(seen) > 1
+
+
+def test_all_steps_may_change_while_they_are_listed(tmp_path, monkeypatch):
+  _save(tmp_path, 1, 2)
+  _move_on(monkeypatch, tmp_path, directory, "read_manifest")
+  assert list(directory.complete(tmp_path)) == [2]
+
+
+def test_verify_leaves_out_what_was_deleted(tmp_path, monkeypatch):
+  _save(tmp_path, 1, 2, 3)
+  (tmp_path / "000000003/config.json").unlink()
+  _move_on(monkeypatch, tmp_path, integrity, "file_fault")
+  found = reader.verify_steps(tmp_path)
+  assert list(found) == [3]
+  assert "config.json" in " ".join(found[3])
+
+
+def _newer_format(step):
+  path = step / manifest.NAME
+  body = json.loads(path.read_bytes()) | {"format_version": 2}
+  body["chunks"] = "in another place"
+  del body["sha256"]
+  path.write_bytes(manifest.seal(body))
+
+
+def test_a_step_of_a_newer_format_stays_with_all_chunks(tmp_path, caplog):
+  checkpoint = _save(tmp_path, 1, 2, 3, 4)
+  before = sorted((tmp_path / directory.CHUNKS).glob("*/*"))
+  assert len(before) == 4
+  _newer_format(tmp_path / "000000002")
+  _newer_format(tmp_path / "000000004")
+  assert checkpoint.steps() == checkpoint.steps() == [1, 3]
+  assert caplog.text.count("000000002/manifest.json has format version 2") == 1
+  assert checkpoint_lib.read(tmp_path, ["agent"])["agent"]["w"][0] == 3
+  found = reader.verify_steps(tmp_path)
+  assert [bool(faulty) for faulty in found.values()] == [0, 1, 0, 1]
+  assert "format version 2" in found[4][0]
+  for read in READS.values():
+    with pytest.raises(errors.UserError, match="format version 2") as caught:
+      read(tmp_path / "000000004")
+    assert not isinstance(caught.value, checkpoint_lib.CorruptError)
+  keep = retention.Retention(latest=1)
+  done = pruning.prune(tmp_path, keep)
+  assert done.steps == (1,)
+  assert done.chunks == ()
+  assert sorted((tmp_path / directory.CHUNKS).glob("*/*")) == before
+  assert (tmp_path / "000000002").exists()
+  assert (tmp_path / "000000004").exists()
+
+
+def test_a_step_of_a_newer_format_is_not_replaced(tmp_path):
+  _save(tmp_path, 1)
+  _newer_format(tmp_path / "000000001")
+  before = sorted(tmp_path.iterdir())
+  with pytest.raises(errors.UserError, match="format version 2"):
+    _save(tmp_path, 1)
+  assert sorted(tmp_path.iterdir()) == before
+
+
+def test_only_chunks_are_deleted_as_chunks(tmp_path):
+  _save(tmp_path, 1)
+  store_of = tmp_path / directory.CHUNKS
+  ours = store_of / "aa" / f"{'a' * 64}.safetensors"
+  draft = ours.with_name(f"{ours.name}.12.345.writing")
+  ours.parent.mkdir()
+  theirs = [
+    ours.with_name("notes.txt"),
+    ours.with_name("weights.safetensors"),
+    ours.with_name(f"{'a' * 64}.npz"),
+    ours.with_name(f"{'a' * 64}.safetensors.bak"),
+    store_of / "README",
+  ]
+  for path in (ours, draft, *theirs):
+    path.write_bytes(b"x")
+  (ours.parent / f"{'aa' + 'c' * 62}.safetensors").mkdir()
+  outside = tmp_path / "outside"
+  shutil.copytree(ours.parent, outside)
+  outside_one = outside / f"{'dd' + 'd' * 62}.safetensors"
+  outside_one.write_bytes(b"x")
+  (store_of / "dd").symlink_to(outside)
+  done = pruning.prune(tmp_path, None)
+  assert done.chunks == ("a" * 64, draft.name)
+  assert not ours.exists()
+  assert not draft.exists()
+  assert all(path.exists() for path in [*theirs, outside_one])
+
+
+@pytest.mark.parametrize(
+  "value", [True, 3, 2.5, np.float32(2.0), np.int8(1), np.bool_(True)]
+)
+def test_numbers_are_metrics(value):
+  expected = {"loss": float(value)}
+  assert manifest.finite_metrics({"loss": value}) == expected
+  assert manifest.finite_metrics({"loss": jnp.asarray(value)}) == expected
+
+
+@pytest.mark.parametrize(
+  ("name", "value"),
+  [
+    ("high", 10**400),
+    ("text", "3.5"),
+    ("text", b"3.5"),
+    ("text", np.str_("3.5")),
+    ("text", np.array("3.5")),
+    ("none", None),
+    ("several", np.zeros(2)),
+    ("complex", 1j),
+    (("a", "b"), 1.0),
+    (3, 1.0),
+    (None, 1.0),
+    ("lone\ud800", 1.0),
+    ("", 1.0),
+  ],
+)
+def test_what_is_no_metric_is_refused_by_name(name, value):
+  with pytest.raises(errors.UserError) as caught:
+    manifest.finite_metrics({"sound": 1.0, name: value})
+  assert repr(name) in str(caught.value)
+  assert str(caught.value).encode()
+
+
+def test_what_could_not_be_read_again_is_not_written(tmp_path):
+  _save(tmp_path, 1)
+  found = directory.read_manifest(tmp_path / "000000001")
+  assert manifest.decode(manifest.encode(found), "") == found
+  for wrong in (
+    {"metrics": {"\ud800": 1.0}},
+    {"lineage": ({"path": "\ud800"},)},
+    {"components": {"agent": "pickle"}},
+  ):
+    with pytest.raises(checkpoint_lib.SaveError, match="step 1 could not be"):
+      manifest.encode(dataclasses.replace(found, **wrong))
