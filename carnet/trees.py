@@ -95,9 +95,10 @@ def _entries(tree: Any, root: str = "") -> Iterator[tuple[str, Any]]:
     yield path, leaf
 
 
-def _leaves(tree: Any, root: str) -> list[tuple[Any, Any]]:
+def _leaves(tree: Any, root: str) -> Iterator[tuple[Any, Any]]:
   try:
-    return jax.tree_util.tree_flatten_with_path(tree, is_leaf=_leaf)[0]
+    found, _ = jax.tree_util.tree_flatten_with_path(tree, is_leaf=_leaf)
+    return iter(found)
   except (RecursionError, SystemError) as error:  # jax wraps the former
     raise _too_deep(root) from error
   except ValueError as error:
