@@ -75,9 +75,9 @@ def train(
     checkpoint.register("data", batches)
     if dry_run:
       if config.from_checkpoint:
-        _load_parent(config, checkpoint, dry_run)
+        _load_parent(config, checkpoint, dry_run).check()
       return
-    _restore(config, checkpoint)
+    _restore(config, checkpoint, agent)
     workdir_lib.write_config(config, workdir)
     first = int(agent.value.step)
     save_at = clock.Every(
@@ -148,20 +148,28 @@ def _best_metric(config: config_dict.ConfigDict) -> str:
 
 
 def _restore(
-  config: config_dict.ConfigDict, checkpoint: checkpoint_lib.Checkpoint
+  config: config_dict.ConfigDict,
+  checkpoint: checkpoint_lib.Checkpoint,
+  agent: Any,
 ) -> None:
   """Goes on where this run stopped, or starts from another run's leaves."""
   if checkpoint.latest() is None and config.from_checkpoint:
     _load_parent(config, checkpoint)
-  checkpoint.load_or_save()
+  step = int(agent.value.step)  # the parent's, if its counter was asked for
+  if step > config.total_steps:
+    raise errors.UserError(
+      f"config.from_checkpoint brings its counter, {step}, beyond "
+      f"total_steps={config.total_steps}: raise it, or leave agent/step out"
+    )
+  checkpoint.load_or_save(step)
 
 
 def _load_parent(
   config: config_dict.ConfigDict,
   checkpoint: checkpoint_lib.Checkpoint,
   dry_run: bool = False,
-) -> None:
-  checkpoint.load(
+) -> checkpoint_lib.Report:
+  return checkpoint.load(
     pathlib.Path(config.from_checkpoint),
     regex=config.from_checkpoint_regex,
     exclude=config.from_checkpoint_exclude or None,

@@ -57,6 +57,7 @@ from carnet.checkpoint import components as components_lib
 from carnet.checkpoint import directory as directory_lib
 
 _log = logging.getLogger(__name__)
+_STEPS = 10**15
 
 
 class Checkpoint:
@@ -64,6 +65,7 @@ class Checkpoint:
 
   One object may write to a directory at a time, from its first save or
   `load_or_save` to `close`; any number may read. `keep=None` keeps all steps.
+  Call it from one thread, of each process alike.
   """
 
   def __init__(
@@ -72,6 +74,8 @@ class Checkpoint:
     keep: retention.Retention | None = None,
     verbose: bool = True,
   ) -> None:
+    if not isinstance(keep, retention.Retention | None):
+      raise errors.UserError(f"keep is {keep!r}: give a checkpoint.Retention")
     self.directory = pathlib.Path(directory).absolute()
     self.skipped: dict[str, str] = {}  # unsound step -> what is wrong with it
     self._keep = keep
@@ -100,6 +104,7 @@ class Checkpoint:
     Raises:
       UserError: the name is taken or is not made of letters, digits, _ and -.
     """
+    self._current = None  # the step on disk does not have it
     return self._registry.register(name, component, per_process)
 
   def attach(self, name: str, content: Any) -> None:
@@ -115,6 +120,8 @@ class Checkpoint:
   ) -> bool:
     """Starts to save; returns False if this very step is saved already.
 
+    In that case nothing is saved: count the step on after a change.
+
     The state is captured before this returns; it is written in the background.
     A save that is still being written is waited for. Several processes all
     call this at the same step.
@@ -124,13 +131,13 @@ class Checkpoint:
       UserError: a leaf cannot be saved, or a newer step exists.
     """
     self.wait()
-    step = operator.index(step)  # also numpy's integers
+    step = _whole_number(step)
     if step == self._current and step in self.steps():
       return False
-    if step < 0 or not len(self._registry):
+    if not 0 <= step < _STEPS or not len(self._registry):
       raise errors.UserError(
         f"cannot save step {step} of {len(self._registry)} components: "
-        "register what to save, and count steps from 0"
+        f"register what to save, and count steps from 0 to below {_STEPS}"
       )
     self._session.begin()
     newest = self._session.newest
@@ -145,15 +152,15 @@ class Checkpoint:
       payloads={},
       own=frozenset(),
       attachments=dict(self._registry.attachments),
-      metrics=manifest.finite_metrics(metrics or {}),
+      metrics={},
       lineage=self._lineage,
       keep=self._keep,
       unsound=frozenset(self._session.unsound),
       process=processes.this(),
-      token=self._session.token(),
+      token=self._session.token(step),
     )
     try:
-      job = self._capture(job)
+      job = self._capture(job, metrics or {})
     except BaseException as error:
       writer.give_up(job, str(error))
       raise
@@ -205,30 +212,16 @@ class Checkpoint:
       UserError: there is no such checkpoint, or an expression is wrong.
     """
     self.wait()
-    origin = source.find(pathlib.Path(path or self.directory), verify)
-    self._registry.check_known(components or ())
-    source.check_known(origin, components or ())
-    states = self._registry.states()
-    target: dict[str, leaves.Spec] = {}
-    for root, state in states.items():
-      target |= components_lib.specs(root, state)
-    part = (components, regex, rename, exclude)
-    rows = plan.make(origin.specs(), target, *part)
-    summary = report.Report(
-      origin.path, origin.step, rows, origin.sizes(), dry_run
-    )
-    if self._verbose:
-      summary.print()
-    if dry_run:
-      return summary
-    if strict:
-      plan.check(rows, source.advice(origin))
-    if isinstance(origin, source.Step) and part == (None, None, None, None):
-      reader.check_files(origin.path, origin.found, verify)
-    merged = restore.merge(origin, rows, states)
-    self._registry.load(merged.states)
-    self._note_origin(origin, summary, merged.digests, part)
-    return summary
+    if path is None and not self.steps():
+      raise errors.UserError(f"no checkpoint at {self.directory}{self._hint()}")
+    self._registry.check_known(components)
+    part = lineage.Part(components, regex, rename, exclude)
+
+    def restore_from(origin: source.Source) -> report.Report:
+      return self._restore(origin, part, strict, dry_run, verify)
+
+    place = pathlib.Path(path or self.directory)
+    return source.use(place, restore_from, verify)
 
   def load_or_save(self, step: int = 0, start_over: bool = False) -> int:
     """Loads the newest sound step, or saves `step`; returns the step.
@@ -270,8 +263,7 @@ class Checkpoint:
     Reads every byte. Names of damaged files and leaves are in the faults.
     """
     self.wait()
-    numbered = directory_lib.numbered(self.directory)
-    return {int(path.name): reader.verify(path) for path in numbered}
+    return reader.verify_steps(self.directory)
 
   def close(self) -> None:
     """Waits for the save in progress and lets another writer in.
@@ -301,18 +293,61 @@ class Checkpoint:
         raise
       error.add_note(str(failure))  # the first error is the one to see
 
-  def _capture(self, job: writer.Job) -> writer.Job:
+  def _restore(
+    self,
+    origin: source.Source,
+    part: lineage.Part,
+    strict: bool,
+    dry_run: bool,
+    verify: bool,
+  ) -> report.Report:
+    """Restores a part of `origin`, all of it or nothing."""
+    states = self._registry.states()
+    target: dict[str, leaves.Spec] = {}
+    for root, state in states.items():
+      target |= components_lib.specs(root, state)
+    rows = plan.make(
+      origin.specs(),
+      target,
+      part.components,
+      part.regex,
+      part.rename,
+      part.exclude,
+    )
+    advice = source.advice(origin)
+    summary = report.Report(
+      origin.path, origin.step, rows, origin.sizes(), dry_run, advice
+    )
+    if self._verbose:
+      summary.print()
+    if dry_run:
+      return summary
+    summary.check(strict)
+    if isinstance(origin, source.Step) and part.is_all:
+      reader.check_files(origin.path, origin.found, verify)
+    merged = restore.merge(origin, rows, states)
+    self._registry.load(merged.states, states)
+    self._note_origin(origin, summary, merged.digests, part)
+    return summary
+
+  def _capture(self, job: writer.Job, metrics: Mapping[str, Any]) -> writer.Job:
+    self._registry.warn_of_stale()
     states = self._registry.states()
     captured = {r: components_lib.capture(r, s) for r, s in states.items()}
     own = frozenset(r for r in states if r != components_lib.name_of(r))
-    return dataclasses.replace(job, payloads=captured, own=own)
+    return dataclasses.replace(
+      job,
+      payloads=captured,
+      own=own,
+      metrics=manifest.finite_metrics(metrics),
+    )
 
   def _note_origin(
     self,
     origin: source.Source,
     summary: report.Report,
     digests: Mapping[str, str],
-    part: tuple[Any, ...],
+    part: lineage.Part,
   ) -> None:
     """Remembers where the state comes from now."""
     older = origin.found.lineage if isinstance(origin, source.Step) else ()
@@ -321,14 +356,7 @@ class Checkpoint:
       self._lineage = older
       self._current = origin.step if same else None
       return
-    names, regex, rename, exclude = part
-    selection = {
-      "components": sorted(names) if names is not None else None,
-      "regex": regex,
-      "rename": dict(rename or {}),
-      "exclude": exclude,
-    }
-    parent = lineage.entry(origin.path, origin.step, digests, selection)
+    parent = lineage.entry(origin.path, origin.step, digests, part)
     self._lineage = lineage.extend(self._lineage, (*older, parent))
     self._current = None
 
@@ -336,7 +364,7 @@ class Checkpoint:
     """Loads a step; returns why not, if in any process it is damaged."""
     try:
       self.load(path)
-    except errors.UserError as error:
+    except Exception as error:
       return self._session.agree(path, error)
     return self._session.agree(path, None)
 
@@ -346,6 +374,18 @@ class Checkpoint:
       reasons = "".join(f"\n  {why}" for why in self.skipped.values())
       raise errors.UserError(
         f"{self.directory} holds {', '.join(present)} but no sound step; to "
-        f"begin anew, use another directory or start_over=True{reasons}"
+        f"begin anew, use another directory or start_over=True{self._hint()}"
+        f"{reasons}"
       )
     self._session.clear()
+
+  def _hint(self) -> str:
+    below = self.directory / directory_lib.STEPS
+    return f"; did you mean {below}?" if directory_lib.numbered(below) else ""
+
+
+def _whole_number(step: SupportsIndex) -> int:
+  try:
+    return operator.index(step)  # also numpy's integers
+  except TypeError as error:
+    raise errors.UserError(f"step {step!r} is not a whole number") from error

@@ -1,20 +1,45 @@
 """Where a run comes from: the checkpoints whose leaves it started with."""
 
+import dataclasses
 import pathlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Lineage = tuple[Mapping[str, Any], ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Part:
+  """Which leaves were asked for; see `Checkpoint.load`."""
+
+  components: Collection[str] | None = None
+  regex: str | None = None
+  rename: Mapping[str, str] | None = None
+  exclude: str | None = None
+
+  @property
+  def is_all(self) -> bool:
+    """Tells whether nothing was left out or renamed."""
+    return self == Part()
 
 
 def entry(
   path: pathlib.Path,
   step: int | None,
   digests: Mapping[str, str],
-  selection: Mapping[str, Any],
+  part: Part,
 ) -> dict[str, Any]:
-  """Returns the facts about a parent; `selection` says what was taken."""
-  return {"path": str(path.resolve()), "step": step, **digests, **selection}
+  """Returns the facts about a parent; `part` is what was taken of it."""
+  names = part.components
+  return {
+    "path": str(path.resolve()),
+    "step": step,
+    **digests,
+    "components": sorted(names) if names is not None else None,
+    "regex": part.regex,
+    "rename": dict(part.rename or {}),
+    "exclude": part.exclude,
+  }
 
 
 def extend(lineage: Lineage, entries: Iterable[Mapping[str, Any]]) -> Lineage:

@@ -59,6 +59,10 @@ def make(
   """
   chosen = _selector(components, regex, exclude)
   sources = _renamed(stored, rename or {})
+  held = {path.split("/")[0] for path in sources}
+  for name in components or ():
+    if name not in held:
+      raise errors.unknown("stored component", name, held)
   rows = []
   for path in sorted({*target, *sources}):
     source = sources.get(path)
@@ -110,8 +114,9 @@ def check(rows: Collection[Row], advice: str = "") -> None:
   if bad:
     lines = "".join(f"\n  {describe(row)}" for row in bad)
     raise faults.MismatchError(
-      f"the checkpoint does not fit ({len(bad)} leaves); adapt the "
-      f"configuration, narrow the regex, or pass strict=False{advice}:{lines}"
+      f"the checkpoint does not fit ({len(bad)} leaves): adapt what is "
+      "registered or configured, choose a part by regex, exclude and rename, "
+      f"or leave the rest as it is with strict=False{advice}:{lines}"
     )
 
 
@@ -153,6 +158,8 @@ def _selector(
 def _renamed(
   stored: Mapping[str, Spec], rename: Mapping[str, str]
 ) -> dict[str, str]:
+  if not isinstance(rename, Mapping):
+    raise errors.UserError(f"rename={rename!r}: give a pattern -> replacement")
   rules = [(_compile(pattern), text) for pattern, text in rename.items()]
   sources: dict[str, str] = {}
   for source in stored:
@@ -186,6 +193,8 @@ def _rename(source: str, rules: list[tuple[re.Pattern[str], str]]) -> str:
 def _compile(regex: str) -> re.Pattern[str]:
   try:
     return re.compile(regex)
+  except TypeError as error:
+    raise errors.UserError(f"{regex!r} is not one text") from error
   except re.error as error:
     raise errors.UserError(
       f"{regex!r} is not a regular expression: {error}"

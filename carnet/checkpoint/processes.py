@@ -51,8 +51,11 @@ def from_leader(value: int) -> int:
 
 
 def from_all(value: int) -> list[int]:
-  """Returns every process's value, a small integer, in all of them."""
+  """Returns every process's value, which fits 63 bits, in all of them."""
   if jax.process_count() == 1:
     return [value]
-  values = multihost_utils.process_allgather(np.array([value], np.int32))
-  return [int(found) for found in np.ravel(values)]
+  halves = np.array([value >> 32, value & 0xFFFFFFFF], np.uint32)
+  found = multihost_utils.process_allgather(halves)
+  return [
+    int(high) << 32 | int(low) for high, low in np.reshape(found, (-1, 2))
+  ]

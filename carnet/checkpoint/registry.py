@@ -1,13 +1,19 @@
 """What a checkpoint is made of: named components, and attached files."""
 
+import contextlib
+import logging
 import re
-from collections.abc import Mapping
+import weakref
+from collections.abc import Collection, Mapping
 from typing import Any
+
+import jax
 
 from carnet import errors, paths
 from carnet.checkpoint import components as components_lib
 from carnet.checkpoint import directory, documents, manifest, processes
 
+_log = logging.getLogger(__name__)
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED = (manifest.NAME, directory.SIGNOFF, directory.PASSPORT)
 
@@ -18,6 +24,7 @@ class Registry:
   def __init__(self) -> None:
     self._components: dict[str, components_lib.Component] = {}
     self._per_process: dict[str, bool | None] = {}
+    self._saved: dict[str, list[weakref.ref]] = {}  # leaves at the last save
     self.attachments: dict[str, bytes] = {}
 
   def __len__(self) -> int:
@@ -54,9 +61,13 @@ class Registry:
       content = documents.encode(content, name)
     self.attachments[name] = content
 
-  def check_known(self, names: Any) -> None:
-    """Raises UserError for a name that no component has."""
-    for name in names:
+  def check_known(self, names: Collection[str] | None) -> None:
+    """Raises UserError unless these are names of components, or None."""
+    if isinstance(names, str) or (names is not None and not names):
+      raise errors.UserError(
+        f"components={names!r}: give a list of names, or None for all"
+      )
+    for name in names or ():
       if name not in self._components:
         raise errors.unknown("component", name, self._components)
 
@@ -70,10 +81,49 @@ class Registry:
       states[process.within(name) if own else name] = state
     return states
 
-  def load(self, states: Mapping[str, Any]) -> None:
-    """Gives components a new state, by name."""
-    for name, state in states.items():
-      self._components[name].load_state(state)
+  def warn_of_stale(self) -> None:
+    """Warns once of a handle that nobody gave the new state to.
+
+    JAX arrays never change: the very same ones again are the old state.
+    """
+    for name, component in self._components.items():
+      if not isinstance(component, components_lib.Value):
+        continue
+      found = jax.tree.leaves(component.value)
+      before = self._saved.get(name, [])
+      same = len(before) == len(found) > 0
+      if same and all(r() is x for r, x in zip(before, found, strict=True)):
+        self._saved[name] = []
+        _log.warning(
+          "component '%s' has the very arrays of the save before: give what a "
+          "training step returns to its handle's .value",
+          name,
+        )
+      elif name not in self._saved or before:
+        arrays = all(isinstance(leaf, jax.Array) for leaf in found)
+        self._saved[name] = [weakref.ref(x) for x in found] if arrays else []
+
+  def load(self, states: Mapping[str, Any], before: Mapping[str, Any]) -> None:
+    """Gives components a new state, by name: all of them, or none.
+
+    When one does not take its state, the others get theirs from `before`, by
+    root path, back.
+    """
+    old = {
+      components_lib.name_of(root): state for root, state in before.items()
+    }
+    taken: list[str] = []
+    try:
+      for name, state in states.items():
+        taken.append(name)
+        self._components[name].load_state(state)
+    except BaseException:
+      for name in taken:
+        with contextlib.suppress(
+          Exception
+        ):  # the first error is the one to see
+          self._components[name].load_state(old[name])
+      raise
 
   def _check_free(self, name: str) -> None:
     taken = name.split("/")[0] in {*_RESERVED, *self._components}

@@ -11,7 +11,7 @@ import rich.console
 import rich.markup
 import rich.table
 
-from carnet.checkpoint import plan
+from carnet.checkpoint import faults, plan
 
 _LISTED_ROWS = 20  # of each fault; the error lists all of them
 
@@ -29,6 +29,22 @@ class Report:
   rows: tuple[plan.Row, ...]
   bytes_of: Mapping[str, int]
   dry_run: bool = False
+  advice: str = ""
+
+  def check(self, strict: bool = True) -> None:
+    """Refuses a plan that is not what was asked for.
+
+    Args:
+      strict: leaves may be neither missing, unexpected nor changed; otherwise
+        it suffices that one of them is restored.
+
+    Raises:
+      MismatchError: it names every leaf at fault.
+    """
+    if strict:
+      plan.check(self.rows, self.advice)
+    elif self.rows and not self.paths(plan.RESTORED):
+      raise faults.MismatchError(f"{self.path} has nothing that fits here")
 
   def paths(self, status: str) -> list[str]:
     """Returns the paths with one of the statuses of `plan`."""

@@ -29,11 +29,22 @@ class Session:
   @property
   def newest(self) -> int:
     """The newest sound step, or -1."""
-    return max(self.present - self.unsound, default=-1)
+    there = {int(path.name) for path in directory.numbered(self._root)}
+    return max(self.present & there - self.unsound, default=-1)
 
-  def token(self) -> int:
-    """Returns a number for one save, the same in all processes."""
+  def token(self, step: int) -> int:
+    """Returns a number for one save, the same in all processes.
+
+    Raises:
+      UserError: they do not all save the same step.
+    """
     self._token += 1
+    steps = processes.from_all(step)
+    if len(set(steps)) > 1:
+      raise errors.UserError(
+        f"the processes save different steps, {steps}: call save at the same "
+        "ones in all; what is due by seconds must be agreed on"
+      )
     return self._token
 
   def begin(self) -> None:
@@ -44,6 +55,7 @@ class Session:
         is not the same in all processes.
     """
     if self.lock.held:
+      self.lock.renew()
       return
     process, refusal = processes.this(), None
     if process.leads:
@@ -76,11 +88,12 @@ class Session:
         return
       yield self._root / directory.step_name(below)
 
-  def agree(self, path: pathlib.Path, error: errors.UserError | None) -> str:
+  def agree(self, path: pathlib.Path, error: Exception | None) -> str:
     """Returns what is wrong with a step that was loaded, in any process.
 
     Raises:
-      UserError: `error`, or another process's, is not about damage.
+      Exception: `error`, when it is not about damage.
+      UserError: another process had such an error.
     """
     outcome = _SOUND
     if error is not None:

@@ -39,6 +39,8 @@ class Share:
   """What one other process handed in, by component path."""
 
   process: int
+  kinds: Mapping[str, str]
+  attachments: Mapping[str, str]
   documents: Mapping[str, bytes]
   chunks: Mapping[str, tuple[manifest.Chunk, ...]]
   specs: Mapping[str, leaves.Spec]
@@ -54,12 +56,15 @@ def hand_in(
   working: pathlib.Path,
   payloads: Mapping[str, components.Payload],
   shared: frozenset[str],
+  attachments: Mapping[str, bytes],
   process: processes.Process,
 ) -> None:
   """Writes this process's share; `shared` roots should be equal everywhere."""
   place = _place(working, process.index)
   place.mkdir(parents=True)
   index: dict[str, Any] = {"documents": {}, "chunks": {}, "leaves": []}
+  index["kinds"] = {root: payload.kind for root, payload in payloads.items()}
+  index["attachments"] = _digests(attachments)
   with open(place / _DATA, "xb") as data:
     for root, payload in payloads.items():
       if isinstance(payload, components.Arrays):
@@ -70,7 +75,7 @@ def hand_in(
       else:
         index["documents"][root] = payload.content.decode()
       if isinstance(payload, components.Chunks):
-        rows = [chunks.put(working.parent, c, root) for c in payload.chunks]
+        rows = chunks.put_all(working.parent, payload.chunks, root)
         index["chunks"][root] = [dataclasses.asdict(row) for row in rows]
   draft = place / f"{_INDEX}.draft"
   draft.write_text(json.dumps(index))
@@ -121,7 +126,50 @@ def join(own: leaves.Shards, path: str, taken: list[Share]) -> np.ndarray:
   try:
     return dataclasses.replace(own, parts=parts).assemble()
   except ValueError as error:
-    raise ShareError(f"{path}: {error}") from error
+    raise ShareError(
+      f"{path}: {error}: a global array belongs to a component that is not "
+      "per_process"
+    ) from error
+
+
+def check_alike(
+  payloads: Mapping[str, components.Payload],
+  own: frozenset[str],
+  attachments: Mapping[str, bytes],
+  taken: list[Share],
+) -> None:
+  """Refuses processes that do not save the same components, leaves and files.
+
+  What only one of them has would be lost without a word.
+
+  Raises:
+    ShareError: it names the first difference.
+  """
+  mine = {
+    path
+    for root, payload in payloads.items()
+    if root not in own and isinstance(payload, components.Arrays)
+    for path in payload.specs
+  }
+  kinds = {components.name_of(r): p.kind for r, p in payloads.items()}
+  for share in taken:
+    theirs = {components.name_of(r): kind for r, kind in share.kinds.items()}
+    shared = {p for p in share.specs if not _is_own(p, share)}
+    for what, here, there in (
+      ("components", set(kinds.items()), set(theirs.items())),
+      ("leaves", mine, shared),
+      (
+        "attached files",
+        set(_digests(attachments).items()),
+        set(share.attachments.items()),
+      ),
+    ):
+      if here != there:
+        names = sorted({str(_name(x)) for x in here ^ there})
+        raise ShareError(
+          f"process 0 and process {share.process} have different {what} "
+          f"({', '.join(names)}): register and attach the same in all"
+        )
 
 
 def check_equal(path: str, sha256: str, taken: list[Share]) -> None:
@@ -134,8 +182,24 @@ def check_equal(path: str, sha256: str, taken: list[Share]) -> None:
     if share.digests.get(path, sha256) != sha256:
       raise ShareError(
         f"{path} differs between process 0 and process {share.process}: "
-        "register its component with per_process=True to save each"
+        "make it equal, or register its component with per_process=True"
       )
+
+
+def _name(item: Any) -> Any:
+  return item[0] if isinstance(item, tuple) else item
+
+
+def _is_own(path: str, share: Share) -> bool:
+  return any(
+    path == root or path.startswith(f"{root}/")
+    for root in share.kinds
+    if root != components.name_of(root)
+  )
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+  return {name: digest.data(content) for name, content in files.items()}
 
 
 def _place(working: pathlib.Path, index: int) -> pathlib.Path:
@@ -184,6 +248,8 @@ def _take(working: pathlib.Path, index: int) -> Share:
   texts = {root: x.encode() for root, x in found["documents"].items()}
   return Share(
     process=index,
+    kinds=found["kinds"],
+    attachments=found["attachments"],
     documents=texts,
     chunks={
       root: tuple(manifest.Chunk(**row) for row in listed)

@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import datetime
 import itertools
+import logging
 import os
 import pathlib
 import shutil
@@ -28,6 +29,7 @@ from carnet.checkpoint import (
   components,
   digest,
   directory,
+  faults,
   leaves,
   manifest,
   processes,
@@ -37,6 +39,7 @@ from carnet.checkpoint import (
   store,
 )
 
+_log = logging.getLogger(__name__)
 _THREADS = 2  # hash beside the write; the other cores are training's
 
 
@@ -92,7 +95,9 @@ def write(job: Job) -> None:
       _lead(job)
     else:
       shared = frozenset(job.payloads) - job.own
-      shares.hand_in(job.working, job.payloads, shared, job.process)
+      shares.hand_in(
+        job.working, job.payloads, shared, job.attachments, job.process
+      )
       shares.await_leader(job.working, job.final)
   except BaseException as error:
     give_up(job, f"{type(error).__name__}: {error}")
@@ -118,12 +123,18 @@ def _lead(job: Job) -> None:
   draft = job.working / "step"
   draft.mkdir(parents=True)
   _fill(draft, job, shares.collect(job.working, job.process.count))
+  if job.step not in job.unsound and job.step in directory.complete(job.root):
+    raise faults.SaveError("another program has saved this step meanwhile")
   directory.publish(draft, job.final)
-  pruning.prune(job.root, job.keep, job.unsound - {job.step})
+  try:
+    pruning.prune(job.root, job.keep, job.unsound - {job.step})
+  except Exception as error:  # the step is there, and that counts
+    _log.warning("could not delete old steps of %s: %s", job.root, error)
 
 
 def _fill(draft: pathlib.Path, job: Job, taken: list[shares.Share]) -> None:
   rows = _Rows()
+  shares.check_alike(job.payloads, job.own, job.attachments, taken)
   for root, payload in job.payloads.items():
     name = components.name_of(root)
     rows.components[name] = payload.kind
@@ -136,7 +147,7 @@ def _fill(draft: pathlib.Path, job: Job, taken: list[shares.Share]) -> None:
       shares.check_equal(root, digest.data(payload.content), taken)
       _write_file(draft / components.json_file(root), payload.content)
     if isinstance(payload, components.Chunks):
-      rows.chunks += [chunks.put(job.root, c, root) for c in payload.chunks]
+      rows.chunks += chunks.put_all(job.root, payload.chunks, root)
   for share in taken:
     for root, content in share.documents.items():
       if root not in job.payloads:

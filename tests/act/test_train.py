@@ -179,7 +179,25 @@ def test_a_dry_run_shows_what_it_would_restore_and_writes_nothing(
   config.from_checkpoint_regex = "agent/params/backbone/.*"
   train.train(config, tmp_path / "run", dry_run=True)
   assert "To be restored" in capsys.readouterr().err
+  config.model.update(width=32)
+  config.from_checkpoint_regex = "agent/params/.*"
+  with pytest.raises(checkpoint.MismatchError, match="shape or dtype changed"):
+    train.train(config, tmp_path / "run", dry_run=True)
   assert not (tmp_path / "run").exists()
+
+
+def test_a_parent_may_bring_its_counter_and_optimizer(
+  whole, tiny_dataset, tmp_path
+):
+  config = _config(tiny_dataset, from_checkpoint=str(whole), total_steps=12)
+  config.from_checkpoint_regex = "agent/.*"
+  train.train(config, tmp_path / "more")
+  steps = checkpoint.Checkpoint(tmp_path / "more/checkpoints").steps()
+  assert (min(steps), max(steps)) in ((10, 12), (11, 12), (12, 12))
+  assert _final(tmp_path / "more")["agent/step"] == 12
+  config.total_steps = 9
+  with pytest.raises(errors.UserError, match="counter, 10, beyond"):
+    train.train(config, tmp_path / "less")
 
 
 def test_a_workdir_of_another_run_is_refused(whole, tiny_dataset):

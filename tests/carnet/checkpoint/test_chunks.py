@@ -75,8 +75,9 @@ def test_only_what_is_new_is_written(tmp_path, monkeypatch):
   written, hashed = [], []
   write, data = chunks._write, chunks.digest.data
   monkeypatch.setattr(
-    chunks, "_write", lambda p, c: (written.append(p), write(p, c))[1]
+    chunks, "_write", lambda r, p, c: (written.append(p), write(r, p, c))[1]
   )
+  monkeypatch.setattr(chunks, "_RECHECKED_BYTES", 0)
   monkeypatch.setattr(
     chunks.digest, "data", lambda c: (hashed.append(len(c)), data(c))[1]
   )
@@ -218,6 +219,32 @@ def test_a_file_that_vanished_is_written_again(tmp_path):
   checkpoint.save(2)
   checkpoint.close()
   assert reader.verify(tmp_path / "000000002") == []
+
+
+def test_a_file_that_rots_is_written_again_while_memory_has_it(tmp_path):
+  checkpoint, replay = _open(tmp_path)
+  replay.add(1, 2, 3)
+  checkpoint.save(1)
+  checkpoint.wait()
+  content = bytearray(_files(tmp_path)[1].read_bytes())
+  content[-1] ^= 8
+  _files(tmp_path)[1].write_bytes(content)
+  assert len(reader.verify(tmp_path / "000000001")) == 1
+  checkpoint.save(2)
+  checkpoint.close()
+  assert checkpoint.verify() == {1: [], 2: []}
+
+
+def test_a_store_behind_a_link_is_refused_when_saving(tmp_path):
+  (tmp_path / "elsewhere").mkdir()
+  (tmp_path / "run").mkdir()
+  (tmp_path / "run/chunks").symlink_to(tmp_path / "elsewhere")
+  checkpoint, replay = _open(tmp_path / "run")
+  replay.add(1)
+  checkpoint.save(1)
+  with pytest.raises(checkpoint_lib.SaveError, match="move the whole"):
+    checkpoint.close()
+  assert checkpoint.steps() == []
 
 
 def test_a_step_alone_says_what_it_lacks_and_gives_the_rest(tmp_path):

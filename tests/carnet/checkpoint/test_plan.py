@@ -119,7 +119,7 @@ def test_the_first_rule_that_matches_in_full_wins():
   ("options", "named"),
   [
     ({"regex": "a"}, "matches no stored leaf; it must match a whole path"),
-    ({"regex": "a/.*", "components": ["b"]}, r"no stored leaf of \['b'\]"),
+    ({"regex": "a/.*", "components": ["b"]}, "unknown stored component 'b'"),
     ({"regex": "("}, "is not a regular expression"),
     ({"rename": {"zz": "b"}}, r"match no stored leaf: \['zz'\]"),
     ({"rename": {"a/.*": "b/same"}}, "'a/y' and 'a/x' one path, 'b/same'"),

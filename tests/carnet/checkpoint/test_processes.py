@@ -45,8 +45,9 @@ def root(tmp_path_factory):
   (path / "locked").mkdir()
   lock = directory.Lock(path / "locked")
   lock.acquire()
-  tasks = "train,different,one_raises,damaged_for_one,not_shared,refused"
-  _run(path, 2, tasks)
+  tasks = ["train", "different", "one_raises", "unlike", "early_mistake"]
+  tasks += ["raising_load", "damaged_for_one", "not_shared", "refused"]
+  _run(path, 2, ",".join(tasks))
   lock.release()
   return path
 

@@ -147,8 +147,8 @@ def task_different():
   assert checkpoint.steps() == []
 
 
-def _save_and_wait(checkpoint, step):
-  checkpoint.save(step)
+def _save_and_wait(checkpoint, step, metrics=None):
+  checkpoint.save(step, metrics)
   checkpoint.wait()
 
 
@@ -167,6 +167,65 @@ def task_one_raises():
   checkpoint.save(1)
   checkpoint.close()
   assert checkpoint.steps() == [0, 1]
+
+
+def task_unlike():
+  """What only one process has would be lost, so it is refused."""
+  for name, difference in (
+    ("components", {"a": {"x": 1.0}} if INDEX else {"b": {"x": 1.0}}),
+    (
+      "leaves",
+      {"a": {"x": np.ones(2), **({"y": np.ones(2)} if INDEX else {})}},
+    ),
+    ("attached files", {"a": np.ones(2)}),
+  ):
+    path = f"{DIRECTORY}/unlike {name}"
+    checkpoint = checkpoint_lib.Checkpoint(path, verbose=False)
+    for component, state in difference.items():
+      checkpoint.register(component, state)
+    checkpoint.attach("note.json", INDEX if name == "attached files" else 0)
+    checkpoint.save(0)
+    with pytest.raises(checkpoint_lib.SaveError, match=f"different {name}"):
+      checkpoint.close()
+    assert checkpoint.steps() == []
+
+
+def task_early_mistake():
+  """A mistake in one process fails that save in all, and no later one."""
+  checkpoint = checkpoint_lib.Checkpoint(f"{DIRECTORY}/early", verbose=False)
+  checkpoint.register("agent", np.ones(3))
+  checkpoint.load_or_save()
+  checkpoint.wait()
+  with pytest.raises(errors.UserError, match="metric"):
+    _save_and_wait(checkpoint, 1, {"loss": object() if INDEX else 0.0})
+  with pytest.raises(errors.UserError, match="different steps"):
+    checkpoint.save(1 + INDEX)
+  checkpoint.save(3)
+  checkpoint.close()
+  assert checkpoint.steps() == [0, 3]
+
+
+class Moody:
+  """Takes no state in one process."""
+
+  def state(self):
+    return {"n": 1}
+
+  def load_state(self, state):
+    if INDEX == 1:
+      raise RuntimeError("not today")
+
+
+def task_raising_load():
+  path = f"{DIRECTORY}/moody"
+  checkpoint = checkpoint_lib.Checkpoint(path, verbose=False)
+  checkpoint.register("envs", Moody())
+  checkpoint.save(1)
+  checkpoint.wait()
+  kind = RuntimeError if INDEX else errors.UserError
+  with pytest.raises(kind, match="not today" if INDEX else "process 1 could"):
+    checkpoint.load_or_save()
+  checkpoint.close()
 
 
 def task_damaged_for_one():
