@@ -39,7 +39,6 @@ from carnet import errors
 from carnet.checkpoint import (
   background,
   faults,
-  leaves,
   lineage,
   manifest,
   plan,
@@ -303,11 +302,9 @@ class Checkpoint:
   ) -> report.Report:
     """Restores a part of `origin`, all of it or nothing."""
     states = self._registry.states()
-    target: dict[str, leaves.Spec] = {}
-    for root, state in states.items():
-      target |= components_lib.specs(root, state)
+    aligned, target = restore.align(origin, states, part.rename)
     rows = plan.make(
-      origin.specs(),
+      aligned.specs(),
       target,
       part.components,
       part.regex,
@@ -316,7 +313,7 @@ class Checkpoint:
     )
     advice = source.advice(origin)
     summary = report.Report(
-      origin.path, origin.step, rows, origin.sizes(), dry_run, advice
+      origin.path, origin.step, rows, aligned.sizes(), dry_run, advice
     )
     if self._verbose:
       summary.print()
@@ -325,15 +322,15 @@ class Checkpoint:
     summary.check(strict)
     if isinstance(origin, source.Step) and part.is_all:
       reader.check_files(origin.path, origin.found, verify)
-    merged = restore.merge(origin, rows, states)
+    merged = restore.merge(aligned, rows, states)
     self._registry.load(merged.states, states)
     self._note_origin(origin, summary, merged.digests, part)
     return summary
 
   def _capture(self, job: writer.Job, metrics: Mapping[str, Any]) -> writer.Job:
-    self._registry.warn_of_stale()
     states = self._registry.states()
     captured = {r: components_lib.capture(r, s) for r, s in states.items()}
+    self._registry.warn_of_stale()
     own = frozenset(r for r in states if r != components_lib.name_of(r))
     return dataclasses.replace(
       job,

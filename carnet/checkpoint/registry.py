@@ -43,7 +43,7 @@ class Registry:
         f"component name {name!r}: use letters, digits, '_' and '-'"
       )
     self._check_free(name)
-    adapted = components_lib.adapt(component)
+    adapted = components_lib.adapt(component, name)
     self._components[name] = adapted
     self._per_process[name] = per_process
     return adapted if isinstance(adapted, components_lib.Value) else component

@@ -160,7 +160,7 @@ def task_one_raises():
   checkpoint.wait()
   if INDEX == 1:
     agent.value = {"w": object()}
-  with pytest.raises(errors.UserError, match="agent/w is a object"):
+  with pytest.raises(errors.UserError, match="agent/w is "):
     _save_and_wait(checkpoint, 1)
   assert checkpoint.steps() == [0]
   agent.value = {"w": np.ones(3)}
