@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import threading
 
 import numpy as np
 
@@ -39,9 +40,12 @@ def test_every_moment_of_a_save_leaves_the_old_steps_or_the_new(
 
     monkeypatch.setattr(module, name, watched)
 
+  one_at_a_time = threading.Lock()  # files are synchronized in threads
+
   def _copy(moment):
-    shutil.copytree(run, copies / f"{len(moments):03d}")
-    moments.append(moment)
+    with one_at_a_time:
+      shutil.copytree(run, copies / f"{len(moments):03d}")
+      moments.append(moment)
 
   def remove_slowly(path, ignore_errors):
     del ignore_errors

@@ -258,6 +258,13 @@ def test_what_is_restored_is_what_the_plan_says(request):
       with pytest.raises(checkpoint_lib.MismatchError):
         checkpoint.load(None, *options)
       assert now() == untouched
+    if not fits and not restored:
+      with pytest.raises(
+        checkpoint_lib.MismatchError, match="nothing that fits"
+      ):
+        checkpoint.load(None, *options, strict=False)
+      assert now() == untouched
+      return
     report = checkpoint.load(None, *options, strict=fits)
   assert sorted(report.paths(plan.RESTORED)) == sorted(restored)
   rows = collections.Counter(row.path for row in report.rows)
