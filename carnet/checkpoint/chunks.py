@@ -29,7 +29,7 @@ from carnet.checkpoint import digest, directory, faults, manifest
 
 SUFFIX = ".safetensors"
 _OWN_NAME = re.compile(r"[0-9a-f]{64}\.safetensors(\.[0-9]+\.[0-9]+\.writing)?")
-_RECHECKED_BYTES = 64 << 20  # at each save
+_RECHECKED_BYTES = 4 << 20  # at each save, or as much as is new
 
 # A closed table: a dtype that a file names selects from it.
 _DTYPES = {
@@ -91,11 +91,13 @@ def put_all(
 ) -> list[manifest.Chunk]:
   """Makes sure that the chunks' files are in the store; returns their rows.
 
-  A few of those that were there, of 64 MiB together, are read and compared by
-  turns of chance: a file that rots is written again while memory has it.
+  Of the files that were there, as many bytes as are new, but 4 MiB at least,
+  are read again by turns of chance: one that rots is written again while memory
+  has it, before all steps depend on it.
   """
   old = [chunk for chunk in chunks if chunk.home == root]
-  budget = _RECHECKED_BYTES
+  new = [put(root, chunk, component) for chunk in chunks if chunk.home != root]
+  budget = max(_RECHECKED_BYTES, sum(row.size_bytes for row in new))
   for chunk in random.sample(old, len(old)):
     budget -= chunk.named[1] if chunk.named else 0
     if budget < 0:

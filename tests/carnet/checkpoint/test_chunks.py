@@ -77,7 +77,7 @@ def test_only_what_is_new_is_written(tmp_path, monkeypatch):
   monkeypatch.setattr(
     chunks, "_write", lambda r, p, c: (written.append(p), write(r, p, c))[1]
   )
-  monkeypatch.setattr(chunks, "_RECHECKED_BYTES", 0)
+  monkeypatch.setattr(chunks, "_RECHECKED_BYTES", -(1 << 40))
   monkeypatch.setattr(
     chunks.digest, "data", lambda c: (hashed.append(len(c)), data(c))[1]
   )
