@@ -95,7 +95,7 @@ def test_the_ten_lines_of_the_readme_resume_exactly(tmp_path, monkeypatch):
   monkeypatch.chdir(tmp_path)
   heading = "## Use it in your own training loop"
   program, *_ = _programs("README.md", heading)
-  body = program.split("\n\n", 1)[1].strip().splitlines()
+  body = program.rsplit("\n\n", 1)[1].strip().splitlines()
   assert len(body) == 10
 
   def failing(state, batch):
