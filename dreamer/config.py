@@ -1,0 +1,118 @@
+"""Every number of DreamerV3, its default and where it comes from.
+
+"Code" is danijar/dreamerv3 at e3f0224 (dreamerv3/configs.yaml, May 2026);
+"paper" is Hafner et al., arXiv:2301.04104 and Nature 2025. Files under
+`configs/dreamer/` only override. Where code and paper differ, the default is
+the code's, and the line says so.
+"""
+
+from ml_collections import config_dict
+
+# name: (deter, hidden, classes, depth); units are hidden. Code, `size*`.
+PRESETS = {
+  "1m": (512, 64, 4, 4),
+  "12m": (2048, 256, 16, 16),
+  "25m": (3072, 384, 24, 24),
+  "50m": (4096, 512, 32, 32),
+  "100m": (6144, 768, 48, 48),
+  "200m": (8192, 1024, 64, 64),
+  "400m": (12288, 1536, 96, 96),
+}
+
+
+def default_config() -> config_dict.ConfigDict:
+  """Returns the locked configuration of the code's defaults, at 1m."""
+  config = config_dict.create(
+    seed=0,
+    batch_size=16,
+    batch_length=64,
+    replay_context=1,  # steps before a batch that give the first latent
+    horizon=333,  # steps; the discount is 1 - 1/333
+    contdisc=True,  # the continuation head carries the discount
+    imag_length=15,
+    repval_loss=True,
+    repval_grad=True,  # the replay value loss also trains the world model
+    reward_grad=True,
+    ac_grads=False,
+  )
+  config.rssm = config_dict.create(
+    deter=512,
+    hidden=64,
+    stoch=32,
+    classes=4,
+    blocks=8,
+    dynlayers=1,
+    imglayers=2,
+    obslayers=1,
+    unimix=0.01,
+    free_nats=1.0,
+  )
+  config.encoder = config_dict.create(
+    depth=4, mults=(2, 3, 4, 4), layers=3, units=64, kernel=5
+  )
+  config.decoder = config_dict.create(
+    depth=4,
+    mults=(2, 3, 4, 4),
+    layers=3,
+    units=64,
+    kernel=5,
+    bspace=8,
+    outscale=1.0,
+  )
+  config.reward = config_dict.create(layers=1, units=64, bins=255, outscale=0.0)
+  config.continuation = config_dict.create(layers=1, units=64, outscale=1.0)
+  config.actor = config_dict.create(
+    layers=3,
+    units=64,
+    minstd=0.1,
+    maxstd=1.0,
+    outscale=0.01,
+    unimix=0.01,
+    # The paper mixes 1 % uniform into discrete actions; the code configures it
+    # and no longer applies it (embodied/jax/heads.py, `categorical`).
+    apply_unimix=False,
+  )
+  config.critic = config_dict.create(layers=3, units=64, bins=255, outscale=0.0)
+  config.slow_critic = config_dict.create(rate=0.02, every=1)
+  config.return_norm = config_dict.create(
+    rate=0.01, limit=1.0, low=5.0, high=95.0
+  )
+  config.behavior = config_dict.create(
+    lam=0.95,
+    actent=3e-4,
+    slowreg=1.0,
+    slowtar=False,  # targets from the fast critic
+  )
+  config.loss_scales = config_dict.create(
+    rec=1.0,
+    rew=1.0,
+    con=1.0,
+    dyn=1.0,  # 0.5 in the first version of the paper
+    rep=0.1,
+    policy=1.0,
+    value=1.0,
+    repval=0.3,
+  )
+  config.optimizer = config_dict.create(
+    lr=4e-5,
+    warmup=1000,
+    agc=0.3,
+    pmin=1e-3,
+    eps=1e-20,
+    beta1=0.9,
+    beta2=0.999,
+    wd=0.0,
+    schedule="const",  # "linear" or "cosine" down to a tenth in `anneal` steps
+    anneal=0,
+  )
+  return config.lock()
+
+
+def set_size(config: config_dict.ConfigDict, name: str) -> None:
+  """Gives the networks the widths of one of `PRESETS`."""
+  deter, hidden, classes, depth = PRESETS[name]
+  config.rssm.update(deter=deter, hidden=hidden, classes=classes)
+  for part in ("encoder", "decoder"):
+    config[part].update(depth=depth, units=hidden)
+  for part in ("reward", "continuation", "actor", "critic"):
+    config[part].units = hidden

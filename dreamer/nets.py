@@ -1,0 +1,150 @@
+"""Layers: linear, block-linear, convolution, RMSNorm, and MLPs of them.
+
+Source: embodied/jax/nets.py of danijar/dreamerv3. Parameters are float32; the
+inputs decide the dtype that layers compute in. Attribute names are parameter
+paths, equal to the original's below the module.
+"""
+
+import math
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import Array, Float
+
+_TRUNCATION = 2.0  # standard deviations
+_CORRECTION = 1.1368  # a normal truncated there has a deviation of 1 / 1.1368
+_EPSILON = 1e-4  # of RMSNorm
+
+
+def truncated_normal(
+  rngs: nnx.Rngs, shape: tuple[int, ...], fan_in: int, scale: float
+) -> Float[Array, "..."]:
+  """Returns initial weights of deviation scale / sqrt(fan_in)."""
+  if not scale:
+    return jnp.zeros(shape, jnp.float32)
+  noise = jax.random.truncated_normal(
+    rngs.params(), -_TRUNCATION, _TRUNCATION, shape, jnp.float32
+  )
+  return noise * np.float32(_CORRECTION * scale * math.sqrt(1 / fan_in))
+
+
+class Linear(nnx.Module):
+  """An affine map of the last axis to `shape`."""
+
+  def __init__(
+    self,
+    inputs: int,
+    shape: int | tuple[int, ...],
+    rngs: nnx.Rngs,
+    scale: float = 1.0,
+  ) -> None:
+    self._shape = (shape,) if isinstance(shape, int) else tuple(shape)
+    outputs = math.prod(self._shape)
+    weights = truncated_normal(rngs, (inputs, outputs), inputs, scale)
+    self.kernel = nnx.Param(weights)
+    self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+
+  def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "..."]:
+    """Returns the map, the last axis reshaped."""
+    y = x @ _cast(self.kernel, x) + _cast(self.bias, x)
+    return y.reshape((*y.shape[:-1], *self._shape))
+
+
+class BlockLinear(nnx.Module):
+  """As many linear maps as groups, each of its own slice of the last axis."""
+
+  def __init__(
+    self, inputs: int, outputs: int, groups: int, rngs: nnx.Rngs
+  ) -> None:
+    self._groups = groups
+    shape = (groups, inputs // groups, outputs // groups)
+    # The original counts the whole input width as fan-in, not a group's.
+    self.kernel = nnx.Param(truncated_normal(rngs, shape, inputs, 1.0))
+    self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+
+  def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "*s O"]:
+    """Returns the maps of all groups, side by side."""
+    x = x.reshape((*x.shape[:-1], self._groups, -1))
+    y = jnp.einsum("...gi,gio->...go", x, _cast(self.kernel, x))
+    return y.reshape((*y.shape[:-2], -1)) + _cast(self.bias, x)
+
+
+class Conv(nnx.Module):
+  """A convolution of stride 1 that keeps height and width."""
+
+  def __init__(
+    self,
+    inputs: int,
+    outputs: int,
+    size: int,
+    rngs: nnx.Rngs,
+    scale: float = 1.0,
+  ) -> None:
+    shape = (size, size, inputs, outputs)
+    fan_in = size * size * inputs
+    self.kernel = nnx.Param(truncated_normal(rngs, shape, fan_in, scale))
+    self.bias = nnx.Param(jnp.zeros(outputs, jnp.float32))
+
+  def __call__(self, x: Float[Array, "N H W I"]) -> Float[Array, "N H W O"]:
+    """Returns the convolution."""
+    y = jax.lax.conv_general_dilated(
+      x,
+      _cast(self.kernel, x),
+      window_strides=(1, 1),
+      padding="SAME",
+      dimension_numbers=("NHWC", "HWIO", "NHWC"),
+    )
+    return y + _cast(self.bias, x)
+
+
+class RMSNorm(nnx.Module):
+  """Divides by the root mean square of the last axis, times a learned scale."""
+
+  def __init__(self, size: int) -> None:
+    self.scale = nnx.Param(jnp.ones(size, jnp.float32))
+
+  def __call__(self, x: Float[Array, "*s D"]) -> Float[Array, "*s D"]:
+    """Returns the normalised array, computed in float32."""
+    wide = x.astype(jnp.float32)
+    mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+    scale = jax.lax.rsqrt(mean + _EPSILON) * self.scale[...]
+    return (wide * scale).astype(x.dtype)
+
+
+class MLP(nnx.Module):
+  """Layers of Linear, RMSNorm and SiLU."""
+
+  def __init__(
+    self, inputs: int, units: int, layers: int, rngs: nnx.Rngs
+  ) -> None:
+    self._layers = layers
+    for i in range(layers):
+      setattr(
+        self, f"linear{i}", Linear(inputs if i == 0 else units, units, rngs)
+      )
+      setattr(self, f"norm{i}", RMSNorm(units))
+
+  def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "*s U"]:
+    """Returns the last layer."""
+    for i in range(self._layers):
+      x = getattr(self, f"linear{i}")(x)
+      x = jax.nn.silu(getattr(self, f"norm{i}")(x))
+    return x
+
+
+def max_pool(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
+  """Returns maxima of 2x2 windows; equal ones share the gradient."""
+  n, h, w, c = x.shape
+  return x.reshape((n, h // 2, 2, w // 2, 2, c)).max((2, 4))
+
+
+def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
+  """Returns each pixel as 2x2 pixels."""
+  return x.repeat(2, axis=-3).repeat(2, axis=-2)
+
+
+def _cast(variable: Any, x: Array) -> Array:
+  return variable[...].astype(x.dtype)

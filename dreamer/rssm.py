@@ -1,0 +1,229 @@
+"""The recurrent state-space model: what happened, and what would happen.
+
+Source: dreamerv3/rssm.py of danijar/dreamerv3 (class RSSM). Axes: B batch,
+T time, D recurrent state, S categoricals of C classes, E tokens, A action.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Bool, Float
+from ml_collections import config_dict
+
+from dreamer import distributions, nets
+
+
+@flax.struct.dataclass
+class Latent:
+  """The state of the world model: `deter` [..., D], `stoch` [..., S, C]."""
+
+  deter: Any
+  stoch: Any
+
+  @property
+  def feature(self) -> Float[Array, "*s F"]:
+    """What all heads see: deter, then stoch flattened."""
+    return jnp.concatenate([self.deter, _flat(self.stoch)], axis=-1)
+
+
+class RSSM(nnx.Module):
+  """A block GRU with categorical latents, a prior and a posterior."""
+
+  def __init__(
+    self,
+    config: config_dict.ConfigDict,
+    action_size: int,
+    token_size: int,
+    rngs: nnx.Rngs,
+  ) -> None:
+    """`config` is `config.rssm`; sizes are of the action vector and tokens."""
+    self._blocks, self._unimix = config.blocks, config.unimix
+    self._deter, self._hidden = config.deter, config.hidden
+    self._stoch, self._classes = config.stoch, config.classes
+    self._layers = (config.dynlayers, config.imglayers, config.obslayers)
+    deter, hidden, flat = (
+      config.deter,
+      config.hidden,
+      config.stoch * config.classes,
+    )
+    for i, size in enumerate((deter, flat, action_size)):
+      self._add(f"dynin{i}", nets.Linear(size, hidden, rngs), hidden)
+    width = deter + config.blocks * 3 * hidden
+    for i in range(config.dynlayers):
+      layer = nets.BlockLinear(width, deter, config.blocks, rngs)
+      self._add(f"dynhid{i}", layer, deter)
+      width = deter
+    self.dyngru = nets.BlockLinear(deter, 3 * deter, config.blocks, rngs)
+    for prefix, size, layers in (
+      ("prior", deter, config.imglayers),
+      ("obs", deter + token_size, config.obslayers),
+    ):
+      for i in range(layers):
+        inputs = size if i == 0 else hidden
+        self._add(f"{prefix}{i}", nets.Linear(inputs, hidden, rngs), hidden)
+    self.priorlogit = self._logits(hidden, rngs)
+    self.obslogit = self._logits(hidden, rngs)
+
+  def initial(self, batch: int) -> Latent:
+    """Returns the state before an episode: zeros."""
+    return Latent(
+      jnp.zeros((batch, self._deter), jnp.float32),
+      jnp.zeros((batch, self._stoch, self._classes), jnp.float32),
+    )
+
+  def advance(
+    self, latent: Latent, action: Float[Array, "B A"]
+  ) -> Float[Array, "B D"]:
+    """Returns the next recurrent state (`_core` of the original)."""
+    action = action / jax.lax.stop_gradient(jnp.maximum(1, jnp.abs(action)))
+    inputs = (latent.deter, _flat(latent.stoch), action)
+    hidden = [self._apply(f"dynin{i}", x) for i, x in enumerate(inputs)]
+    shared = jnp.concatenate(hidden, axis=-1)[..., None, :]
+    shared = jnp.repeat(shared, self._blocks, axis=-2)
+    slices = self._groups(latent.deter)
+    x = jnp.concatenate([slices, shared], axis=-1)
+    x = x.reshape((*x.shape[:-2], -1))
+    for i in range(self._layers[0]):
+      x = self._apply(f"dynhid{i}", x)
+    gates = jnp.split(self._groups(self.dyngru(x)), 3, axis=-1)
+    reset, candidate, update = (g.reshape(latent.deter.shape) for g in gates)
+    candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
+    update = jax.nn.sigmoid(update - 1)
+    return update * candidate + (1 - update) * latent.deter
+
+  def prior(self, deter: Float[Array, "*s D"]) -> Float[Array, "*s S C"]:
+    """Returns logits of the stochastic state from the recurrent one."""
+    x = deter
+    for i in range(self._layers[1]):
+      x = self._apply(f"prior{i}", x)
+    return self.priorlogit(x)
+
+  def posterior(
+    self, deter: Float[Array, "*s D"], tokens: Float[Array, "*s E"]
+  ) -> Float[Array, "*s S C"]:
+    """Returns logits of the stochastic state that also saw the observation."""
+    x = jnp.concatenate([deter, tokens], axis=-1)
+    for i in range(self._layers[2]):
+      x = self._apply(f"obs{i}", x)
+    return self.obslogit(x)
+
+  def draw(
+    self, logits: Float[Array, "*s S C"], gumbel: Float[Array, "*s S C"]
+  ) -> Float[Array, "*s S C"]:
+    """Returns straight-through samples of the mixed distribution."""
+    logp = distributions.mix_uniform(logits, self._unimix)
+    return distributions.straight_through(logp, gumbel)
+
+  def observe_step(
+    self,
+    latent: Latent,
+    action: Float[Array, "B A"],
+    tokens: Float[Array, "B E"],
+    reset: Bool[Array, " B"],
+    gumbel: Float[Array, "B S C"],
+  ) -> tuple[Latent, Float[Array, "B S C"]]:
+    """Returns the next posterior state and its logits.
+
+    Where `reset`, the state and the action before it are zeros.
+    """
+    latent = jax.tree.map(lambda x: _masked(x, reset), latent)
+    deter = self.advance(latent, _masked(action, reset))
+    logits = self.posterior(deter, tokens)
+    return Latent(deter, self.draw(logits, gumbel)), logits
+
+  def observe(
+    self,
+    latent: Latent,
+    actions: Float[Array, "B T A"],
+    tokens: Float[Array, "B T E"],
+    resets: Bool[Array, "B T"],
+    gumbel: Float[Array, "B T S C"],
+  ) -> tuple[Latent, Float[Array, "B T S C"]]:
+    """Returns the posterior states of a sequence and their logits."""
+
+    def step(carry: Latent, inputs: tuple[Array, ...]) -> tuple[Latent, Any]:
+      state, logits = self.observe_step(carry, *inputs)
+      return state, (state, logits)
+
+    inputs = (actions, tokens, resets, gumbel)
+    _, outputs = jax.lax.scan(step, latent, jax.tree.map(_time_first, inputs))
+    return jax.tree.map(_time_first, outputs)
+
+  def imagine(
+    self,
+    start: Latent,
+    act: Callable[[Latent, Any], tuple[Float[Array, "B A"], Any]],
+    gumbel: Float[Array, "B T S C"],
+    inputs: Any = None,
+  ) -> tuple[Latent, Any]:
+    """Returns T states after as many actions, and what `act` gave besides.
+
+    Args:
+      start: the state before the first action.
+      act: (state, inputs of the step) -> (action vector, anything).
+      gumbel: noise of each state.
+      inputs: pytree of [B, T, ...] arrays for `act`.
+    """
+
+    def step(carry: Latent, noise: tuple[Array, Any]) -> tuple[Latent, Any]:
+      action, other = act(carry, noise[1])
+      deter = self.advance(carry, action)
+      state = Latent(deter, self.draw(self.prior(deter), noise[0]))
+      return state, (state, other)
+
+    scanned = jax.tree.map(_time_first, (gumbel, inputs))
+    _, outputs = jax.lax.scan(step, start, scanned)
+    return jax.tree.map(_time_first, outputs)
+
+  def kl_losses(
+    self,
+    posterior: Float[Array, "*s S C"],
+    prior: Float[Array, "*s S C"],
+    free_nats: float,
+  ) -> dict[str, Float[Array, "*s"]]:
+    """Returns the dynamics and representation losses, in nats.
+
+    Equation 4 of arXiv:2301.04104: summed over the categoricals, then clipped.
+    """
+    post = distributions.mix_uniform(posterior, self._unimix)
+    pred = distributions.mix_uniform(prior, self._unimix)
+    stop = jax.lax.stop_gradient
+    dyn = jnp.sum(distributions.categorical_kl(stop(post), pred), axis=-1)
+    rep = jnp.sum(distributions.categorical_kl(post, stop(pred)), axis=-1)
+    floor = jnp.float32(free_nats)
+    return {"dyn": jnp.maximum(dyn, floor), "rep": jnp.maximum(rep, floor)}
+
+  def entropy(self, logits: Float[Array, "*s S C"]) -> Float[Array, "*s"]:
+    """Returns the entropy of the mixed distribution, in nats."""
+    logp = distributions.mix_uniform(logits, self._unimix)
+    return jnp.sum(distributions.categorical_entropy(logp), axis=-1)
+
+  def _add(self, name: str, layer: nnx.Module, size: int) -> None:
+    setattr(self, name, layer)
+    setattr(self, f"{name}norm", nets.RMSNorm(size))
+
+  def _apply(self, name: str, x: Array) -> Array:
+    return jax.nn.silu(getattr(self, f"{name}norm")(getattr(self, name)(x)))
+
+  def _logits(self, inputs: int, rngs: nnx.Rngs) -> nets.Linear:
+    return nets.Linear(inputs, (self._stoch, self._classes), rngs)
+
+  def _groups(self, x: Array) -> Array:
+    return x.reshape((*x.shape[:-1], self._blocks, -1))
+
+
+def _flat(stoch: Array) -> Array:
+  return stoch.reshape((*stoch.shape[:-2], -1))
+
+
+def _masked(x: Array, reset: Array) -> Array:
+  keep = ~reset.reshape(reset.shape + (1,) * (x.ndim - reset.ndim))
+  return jnp.where(keep, x, jnp.zeros_like(x))
+
+
+def _time_first(x: Array) -> Array:
+  return jnp.swapaxes(x, 0, 1)
