@@ -78,7 +78,7 @@ def make_state(step: int, size_bytes: int, seed: int) -> dict[str, Any]:
 def save_carnet(root: pathlib.Path, states: dict[int, Any]) -> None:
   """Saves the state, and its step as a JSON component."""
   with checkpoint_lib.Checkpoint(root, verbose=False) as checkpoint:
-    agent = checkpoint.register("agent", None)
+    agent = checkpoint.register("agent", next(iter(states.values())))
     counter = checkpoint.register("counter", {})
     for step, agent.value in states.items():
       counter.value = {"step": step}
