@@ -102,8 +102,8 @@ def default_config() -> config_dict.ConfigDict:
     beta1=0.9,
     beta2=0.999,
     wd=0.0,
-    schedule="const",  # "linear" or "cosine" down to a tenth in `anneal` steps
-    anneal=0,
+    schedule="const",  # "linear": down to a tenth; "cosine": to about 0
+    anneal=0,  # steps until then, the warm-up's included
   )
   return config.lock()
 

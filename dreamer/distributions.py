@@ -102,15 +102,15 @@ class BoundedNormal:
   Events are not squashed: the environment clips them.
   """
 
-  mean: Float[Array, "*s A"]
-  std: Float[Array, "*s A"]
+  mean: Float[Array, "*e"]
+  std: Float[Array, "*e"]
   ndim: int = 1
 
   @classmethod
   def from_raw(
     cls,
-    mean: Float[Array, "*s A"],
-    std: Float[Array, "*s A"],
+    mean: Float[Array, "*e"],
+    std: Float[Array, "*e"],
     low: float,
     high: float,
     ndim: int = 1,
@@ -120,20 +120,20 @@ class BoundedNormal:
     deviation = span * jax.nn.sigmoid(std + 2) + low32
     return cls(jnp.tanh(mean), deviation, ndim)
 
-  def mode(self) -> Float[Array, "*s A"]:
+  def mode(self) -> Float[Array, "*e"]:
     """Returns the mean."""
     return self.mean
 
-  def sample(self, noise: Float[Array, "*s A"]) -> Float[Array, "*s A"]:
+  def sample(self, noise: Float[Array, "*e"]) -> Float[Array, "*e"]:
     """Returns the event drawn by standard normal noise."""
     return self.mean + self.std * noise
 
-  def log_prob(self, event: Float[Array, "*s A"]) -> Float[Array, "*s"]:
+  def log_prob(self, event: Float[Array, "*e"]) -> Float[Array, "*t"]:
     """Returns the log-density, summed over the dimensions."""
     logp = jax.scipy.stats.norm.logpdf(event, self.mean, self.std)
     return _sum_last(logp, self.ndim)
 
-  def entropy(self) -> Float[Array, "*s"]:
+  def entropy(self) -> Float[Array, "*t"]:
     """Returns the differential entropy, summed over the dimensions."""
     entropy = 0.5 * jnp.log(2 * jnp.pi * jnp.square(self.std)) + 0.5
     return _sum_last(entropy, self.ndim)
@@ -201,7 +201,8 @@ class TwoHot:
 
     So that flat logits give 0 although the outer bins are of order 1e8.
     """
-    weighted = jax.nn.softmax(self.logits) * self.bins
+    probs = jax.nn.softmax(self.logits)
+    weighted = probs * jnp.broadcast_to(self.bins, probs.shape)
     half = self.logits.shape[-1] // 2
     low, high = weighted[..., :half], weighted[..., -half:]
     pairs = jnp.sum(low[..., ::-1] + high, axis=-1)
@@ -213,8 +214,9 @@ class TwoHot:
     """Returns the cross-entropy with the two bins around the target."""
     target = jax.lax.stop_gradient(target)
     count = self.bins.shape[0]
-    below = jnp.sum(self.bins <= target[..., None], -1, dtype=jnp.int32) - 1
-    above = count - jnp.sum(self.bins > target[..., None], -1, dtype=jnp.int32)
+    bins = self.bins.reshape((1,) * target.ndim + (count,))
+    below = jnp.sum(bins <= target[..., None], -1, dtype=jnp.int32) - 1
+    above = count - jnp.sum(bins > target[..., None], -1, dtype=jnp.int32)
     below, above = (jnp.clip(i, 0, count - 1) for i in (below, above))
     to_below = jnp.abs(self.bins[below] - target)
     to_above = jnp.abs(self.bins[above] - target)

@@ -49,7 +49,8 @@ class Linear(nnx.Module):
 
   def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "..."]:
     """Returns the map, the last axis reshaped."""
-    y = x @ _cast(self.kernel, x) + _cast(self.bias, x)
+    y = x @ _cast(self.kernel, x)
+    y = y + _spread(_cast(self.bias, y), y)
     return y.reshape((*y.shape[:-1], *self._shape))
 
 
@@ -69,7 +70,8 @@ class BlockLinear(nnx.Module):
     """Returns the maps of all groups, side by side."""
     x = x.reshape((*x.shape[:-1], self._groups, -1))
     y = jnp.einsum("...gi,gio->...go", x, _cast(self.kernel, x))
-    return y.reshape((*y.shape[:-2], -1)) + _cast(self.bias, x)
+    y = y.reshape((*y.shape[:-2], -1))
+    return y + _spread(_cast(self.bias, y), y)
 
 
 class Conv(nnx.Module):
@@ -97,7 +99,7 @@ class Conv(nnx.Module):
       padding="SAME",
       dimension_numbers=("NHWC", "HWIO", "NHWC"),
     )
-    return y + _cast(self.bias, x)
+    return y + _spread(_cast(self.bias, y), y)
 
 
 class RMSNorm(nnx.Module):
@@ -110,7 +112,7 @@ class RMSNorm(nnx.Module):
     """Returns the normalised array, computed in float32."""
     wide = x.astype(jnp.float32)
     mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-    scale = jax.lax.rsqrt(mean + _EPSILON) * self.scale[...]
+    scale = jax.lax.rsqrt(mean + _EPSILON) * _spread(self.scale[...], wide)
     return (wide * scale).astype(x.dtype)
 
 
@@ -148,3 +150,7 @@ def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
 
 def _cast(variable: Any, x: Array) -> Array:
   return variable[...].astype(x.dtype)
+
+
+def _spread(x: Array, like: Array) -> Array:
+  return x.reshape((1,) * (like.ndim - 1) + x.shape)

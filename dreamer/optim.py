@@ -32,16 +32,29 @@ def make_optimizer(
 
 def learning_rate(config: config_dict.ConfigDict) -> optax.Schedule:
   """Returns the schedule; with a warm-up, the very first step has rate 0."""
+  steps = config.anneal - config.warmup
   if config.schedule == "linear":
-    after = optax.linear_schedule(config.lr, 0.1 * config.lr, config.anneal)
+    after = optax.linear_schedule(config.lr, 0.1 * config.lr, steps)
   elif config.schedule == "cosine":
-    after = optax.cosine_decay_schedule(config.lr, config.anneal, 0.1)
+    # The original gives optax 0.1 lr where it wants a fraction of lr.
+    after = _cosine(config.lr, steps, 0.1 * config.lr)
   else:
     after = optax.constant_schedule(config.lr)
   if not config.warmup:
     return after
   ramp = optax.linear_schedule(0.0, config.lr, config.warmup)
   return optax.join_schedules([ramp, after], [config.warmup])
+
+
+def _cosine(rate: float, steps: int, end: float) -> optax.Schedule:
+  """Returns half a cosine from `rate` to the fraction `end` of it."""
+
+  def schedule(count: jax.Array) -> jax.Array:
+    passed = jnp.clip(jnp.float32(count) / jnp.float32(steps), 0, 1)
+    decay = 0.5 * (1 + jnp.cos(jnp.float32(jnp.pi) * passed))
+    return jnp.float32(rate) * ((1 - end) * decay + end)
+
+  return schedule
 
 
 def clip_by_agc(
