@@ -191,7 +191,7 @@ def train_step(
   params = optax.apply_updates(state.params, updates)
   known["metrics"] |= {
     "opt/loss": total,
-    "opt/grad_norm": optax.global_norm(grads),
+    "opt/grad_norm": optax.tree.norm(grads),
   }
   known["gradients"] = grads
   after = TrainState(
