@@ -15,7 +15,11 @@ ALLOWED = {
   "scripts": {"act", "dreamer", "carnet", "configs"},
   "benchmarks": {"act", "dreamer", "carnet", "configs", "benchmarks"},
 }
-NO_JAX = {"act/dataset.py", "act/features.py", "act/demonstrations.py"}
+NO_JAX = {
+  *("act/dataset.py", "act/features.py", "act/demonstrations.py"),
+  *("dreamer/ratio.py", "dreamer/replay.py", "dreamer/replay_chunks.py"),
+  *("dreamer/replay_state.py", "dreamer/selectors.py"),
+}
 FILES = [
   (folder, path)
   for folder in ALLOWED
