@@ -19,27 +19,24 @@ import types
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import safetensors
 import safetensors.numpy
 
 from carnet import errors
-from carnet.checkpoint import digest, directory, faults, manifest
+from carnet.checkpoint import (
+  digest,
+  directory,
+  dtypes,
+  faults,
+  manifest,
+  plain_file,
+)
 
 SUFFIX = ".safetensors"
 _OWN_NAME = re.compile(r"[0-9a-f]{64}\.safetensors(\.[0-9]+\.[0-9]+\.writing)?")
 _RECHECKED_BYTES = 4 << 20  # at each save, or as much as is new
-
-# A closed table: a dtype that a file names selects from it.
-_DTYPES = {
-  **{"BOOL": np.bool_, "U8": np.uint8, "U16": np.uint16, "U32": np.uint32},
-  **{"U64": np.uint64, "I8": np.int8, "I16": np.int16, "I32": np.int32},
-  **{"I64": np.int64, "F16": np.float16, "F32": np.float32},
-  **{"F64": np.float64, "C64": np.complex64, "BF16": ml_dtypes.bfloat16},
-  **{"F8_E4M3": ml_dtypes.float8_e4m3fn, "F8_E5M2": ml_dtypes.float8_e5m2},
-}
-_ALLOWED = frozenset(np.dtype(dtype) for dtype in _DTYPES.values())
+_ALLOWED = frozenset(np.dtype(dtype) for dtype in dtypes.SAFETENSORS.values())
 
 
 class Chunk:
@@ -134,10 +131,7 @@ def load(root: pathlib.Path, row: manifest.Chunk, hashed: bool = True) -> Chunk:
   content = _read(root, row, hashed)
   try:
     arrays = {
-      name: np.frombuffer(view["data"], _DTYPES[view["dtype"]]).reshape(
-        view["shape"]
-      )
-      for name, view in safetensors.deserialize(content)
+      name: _array(view) for name, view in safetensors.deserialize(content)
     }
   except (safetensors.SafetensorError, KeyError, ValueError) as error:
     raise faults.CorruptError(
@@ -148,6 +142,11 @@ def load(root: pathlib.Path, row: manifest.Chunk, hashed: bool = True) -> Chunk:
   chunk.named = (row.sha256, row.size_bytes)
   chunk.home = root if hashed else None
   return chunk
+
+
+def _array(view: Mapping[str, Any]) -> np.ndarray:
+  flat = np.frombuffer(view["data"], dtypes.SAFETENSORS[view["dtype"]])
+  return flat.reshape(view["shape"])
 
 
 def fault(root: pathlib.Path, row: manifest.Chunk) -> str:
@@ -230,18 +229,13 @@ def _read(root: pathlib.Path, row: manifest.Chunk, hashed: bool) -> bytes:
   if _behind_link(root, path):
     raise faults.CorruptError(f"{name} is behind a link")
   try:
-    # The store of a directory holds plain files and nothing from elsewhere.
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
-    with open(os.open(path, flags), "rb") as file:
-      size_bytes = os.fstat(file.fileno()).st_size
-      if size_bytes != row.size_bytes:
-        raise faults.CorruptError(
-          f"{name} has {size_bytes} bytes of {row.size_bytes}"
-        )
-      content = file.read(size_bytes)
-  except OSError as error:
-    reason = error.strerror or str(error)
-    raise faults.CorruptError(f"{name} is unreadable: {reason}") from error
+    content = plain_file.read(path, row.size_bytes)
+  except faults.CorruptError as error:
+    raise faults.CorruptError(f"{name}: {error}") from error
+  if len(content) != row.size_bytes:
+    raise faults.CorruptError(
+      f"{name} has {len(content)} bytes of {row.size_bytes}"
+    )
   if hashed and digest.data(content) != row.sha256:
     raise faults.CorruptError(f"{name} differs from its sha256")
   return content

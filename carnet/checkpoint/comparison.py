@@ -11,11 +11,10 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from carnet.checkpoint import (
-  digest,
   directory,
-  documents,
   faults,
   inspection,
+  integrity,
   manifest,
 )
 
@@ -228,22 +227,10 @@ def _values(
     # what is damaged or only named like JSON is left at "content differs"
     with contextlib.suppress(faults.CorruptError):
       here, there = (
-        _document(place, _files(found)[row.path])
+        integrity.document(place, _files(found)[row.path])
         for place, found in zip((a, b), sound, strict=True)
       )
       yield from _changes(here, there, row.path)
-
-
-def _document(place: pathlib.Path, file: manifest.File) -> Any:
-  path = place / file.path
-  # nothing in the checkpoint may point out of it, nor to a device
-  if path.resolve() != place.resolve() / file.path or not path.is_file():
-    raise faults.CorruptError(f"{path} is not a plain file")
-  with open(path, "rb") as source:
-    content = source.read(file.size_bytes + 1)
-  if digest.data(content) != file.sha256:
-    raise faults.CorruptError(f"{path} differs from its sha256")
-  return documents.decode(content, str(path))
 
 
 def _changes(

@@ -152,10 +152,10 @@ def specs(
   Raises:
     UserError: a leaf is of a kind that cannot be saved.
   """
-  kind = _whole(root, state)
-  if kind is not None and _is_whole(root, state, whole):
+  kind = None if whole is False else _whole(root, state)
+  if kind is not None:
     return {root: kind}
-  flat = flatten(root, state, whole)
+  flat = flatten(root, state, whole=False)
   return {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
 
 
@@ -238,7 +238,7 @@ def capture(root: str, state: Any) -> Payload:
     return Chunks(documents.encode(state.facts, root), state.chunks)
   if whole == leaves.JSON:
     return Json(documents.encode(state, root))
-  flat = flatten(root, state)
+  flat = flatten(root, state, whole=False)
   _refuse_almost_json(root, state, list(flat.values()))
   found = {path: leaves.spec(leaf, path) for path, leaf in flat.items()}
   for leaf in flat.values():

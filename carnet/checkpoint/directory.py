@@ -166,20 +166,31 @@ def sweep(root: pathlib.Path, current: pathlib.Path) -> None:
       shutil.rmtree(path, ignore_errors=True)
 
 
-def publish(source: pathlib.Path, path: pathlib.Path) -> None:
+def publish(
+  source: pathlib.Path, path: pathlib.Path, known_unsound: bool = False
+) -> None:
   """Makes a written directory the step at `path`, in one rename.
 
   What is there, and is not a valid step, is set aside and never deleted.
 
   Raises:
+    SaveError: a valid step is there, unless it is `known_unsound`.
     FormatError: a newer version of this library wrote what is there.
   """
   if path.exists():
-    with contextlib.suppress(faults.CorruptError):
-      read_manifest(path)
+    if _is_sound(path) and not known_unsound:
+      raise faults.SaveError("another program has saved this step meanwhile")
     set_aside(path)
   os.rename(source, path)
   synchronize(path.parent)
+
+
+def _is_sound(path: pathlib.Path) -> bool:
+  try:
+    read_manifest(path)
+  except faults.CorruptError:
+    return False
+  return True
 
 
 def set_aside(path: pathlib.Path) -> pathlib.Path:

@@ -15,7 +15,13 @@ from typing import Any
 import numpy as np
 
 from carnet import errors, paths
-from carnet.checkpoint import foreign_source, foreign_zarr, leaves, manifest
+from carnet.checkpoint import (
+  dtypes,
+  foreign_source,
+  foreign_zarr,
+  leaves,
+  manifest,
+)
 
 _METADATA = "_METADATA"
 _STEP_METADATA = "_CHECKPOINT_METADATA"
@@ -31,8 +37,6 @@ _PYTHON = {
   "int64": "python:int",
   "float64": "python:float",
 }
-# The integers behind one typed random key.
-_KEY_WORDS = {"threefry2x32": 2, "rbg": 4, "unsafe_rbg": 4}
 _log = logging.getLogger(__name__)
 
 
@@ -178,7 +182,7 @@ def _leaf(
   spec = leaves.Spec(shape, dtype)
   if kind == "scalar" and shape == ():
     spec = leaves.Spec((), _PYTHON.get(dtype, dtype))
-  words = _KEY_WORDS.get(str(generator))
+  words = dtypes.KEY_WORDS.get(f"key:{generator}")
   if words is not None and dtype == "uint32" and shape[-1:] == (words,):
     spec = leaves.Spec(shape[:-1], f"key:{generator}")
   return foreign_source.Leaf(

@@ -11,11 +11,10 @@ import struct
 from collections.abc import Collection
 from typing import Any
 
-import ml_dtypes
 import numpy as np
 import safetensors
 
-from carnet.checkpoint import documents, faults, foreign_source, leaves
+from carnet.checkpoint import documents, dtypes, faults, foreign_source, leaves
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -23,25 +22,6 @@ INDEX = f"model{INDEX_SUFFIX}"
 
 _LENGTH = struct.Struct("<Q")  # of the header, in front of it
 _COMMENT = "__metadata__"
-# A closed table: names in a file select from it.
-_DTYPES = {
-  "BOOL": np.bool_,
-  "I8": np.int8,
-  "I16": np.int16,
-  "I32": np.int32,
-  "I64": np.int64,
-  "U8": np.uint8,
-  "U16": np.uint16,
-  "U32": np.uint32,
-  "U64": np.uint64,
-  "F16": np.float16,
-  "F32": np.float32,
-  "F64": np.float64,
-  "C64": np.complex64,
-  "BF16": ml_dtypes.bfloat16,
-  "F8_E4M3": ml_dtypes.float8_e4m3fn,
-  "F8_E5M2": ml_dtypes.float8_e5m2,
-}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,10 +108,10 @@ def _parse(place: pathlib.Path, start: int, header: dict[str, Any]) -> File:
   file_bytes = place.stat().st_size
   for key, row in header.items():
     path = foreign_source.path(key, place)
-    if row["dtype"] not in _DTYPES:
+    if row["dtype"] not in dtypes.SAFETENSORS:
       skipped.append(path)
       continue
-    dtype = np.dtype(_DTYPES[row["dtype"]])
+    dtype = np.dtype(dtypes.SAFETENSORS[row["dtype"]])
     first, end = row["data_offsets"]
     spec = leaves.Spec(tuple(row["shape"]), dtype.name)
     leaf = foreign_source.Leaf(path, key, spec, spec.shape, end - first)

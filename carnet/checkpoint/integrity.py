@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from carnet.checkpoint import digest, faults, manifest
+from carnet.checkpoint import digest, documents, faults, manifest, plain_file
 
 # Orbax's metadata stays below this; array data is checked leaf by leaf.
 SMALL_BYTES = 1 << 20
@@ -30,6 +30,21 @@ def file_fault(root: pathlib.Path, file: manifest.File, hashed: bool) -> str:
   except OSError as error:
     return f"{file.path} is unreadable: {error.strerror}"
   return ""
+
+
+def document(
+  root: pathlib.Path, file: manifest.File, hashed: bool = True
+) -> Any:
+  """Returns the value of a JSON file of the step at `root`.
+
+  Raises:
+    CorruptError: the file is not what was written.
+  """
+  fault = file_fault(root, file, hashed)
+  if fault:
+    raise faults.CorruptError(f"{root}: {fault}")
+  path = root / file.path
+  return documents.decode(plain_file.read(path), str(path))
 
 
 def refuse(path: pathlib.Path, found: Iterable[str]) -> None:

@@ -9,6 +9,7 @@ import ml_dtypes
 import numpy as np
 
 from carnet import errors
+from carnet.checkpoint import dtypes
 
 # Closed tables: names in a file select from them and import nothing.
 PYTHON = {
@@ -16,7 +17,7 @@ PYTHON = {
   "python:int": (int, np.int64),
   "python:float": (float, np.float64),
 }
-KEYS = ("key:threefry2x32", "key:rbg", "key:unsafe_rbg")
+KEYS = tuple(dtypes.KEY_WORDS)
 ARRAYS = frozenset(
   np.dtype(d)
   for d in (

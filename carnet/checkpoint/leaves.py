@@ -155,12 +155,6 @@ def stored(spec: Spec) -> tuple[tuple[int, ...] | None, np.dtype]:
   raise ValueError(f"unknown dtype '{spec.dtype}'")
 
 
-def key_shape(dtype: str) -> tuple[int, ...]:
-  """Returns the shape of the integers behind one typed random key."""
-  key = jax.random.key(0, impl=dtype.removeprefix("key:"))
-  return jax.random.key_data(key).shape
-
-
 def plain(array: np.ndarray, spec: Spec) -> Any:
   """Returns a leaf for readers without a target: numpy, or a typed key."""
   if spec.dtype in kinds.KEYS:

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import re
+from collections.abc import Collection, Mapping
 
 from carnet import errors
 from carnet.checkpoint import (
@@ -37,21 +38,35 @@ def prune(
   None keeps all steps. The newest, the signed, the damaged and the `unsound`
   steps stay. The caller holds the directory's lock.
   """
-  doomed = _doomed(root, keep, unsound) if keep is not None else []
+  files = chunks.stored(root)
+  if keep is None and not files:
+    return Pruned((), (), 0)
+  sound = directory.complete(root)
+  doomed = _doomed(root, sound, keep, unsound) if keep is not None else []
   places = [root / directory.step_name(step) for step in doomed]
   size_bytes = sum(map(directory.size_bytes, places))
   if not dry_run:
     for place in places:
       directory.remove(place)
-  gone, freed = _collect(root, places, dry_run)
-  return Pruned(tuple(doomed), gone, size_bytes + freed)
+  for step in doomed:
+    del sound[step]
+  orphans = _orphans(root, sound, places, files) if files else {}
+  size_bytes += sum(path.lstat().st_size for path in orphans)
+  if not dry_run:
+    for path in orphans:
+      path.unlink(missing_ok=True)
+  gone = tuple(sorted(orphans.values()))
+  return Pruned(tuple(doomed), gone, size_bytes)
 
 
 def _doomed(
-  root: pathlib.Path, keep: retention.Retention, unsound: frozenset[int]
+  root: pathlib.Path,
+  sound: Mapping[int, manifest.Manifest],
+  keep: retention.Retention,
+  unsound: frozenset[int],
 ) -> list[int]:
   entries = []
-  for step, found in directory.complete(root).items():
+  for step, found in sound.items():
     if step not in unsound:
       path = root / directory.step_name(step)
       signed = (path / directory.SIGNOFF).exists()
@@ -60,26 +75,22 @@ def _doomed(
   return [entry.step for entry in entries if entry.step not in kept]
 
 
-def _collect(
-  root: pathlib.Path, doomed: list[pathlib.Path], dry_run: bool
-) -> tuple[tuple[str, ...], int]:
-  """Deletes the chunk files that no step names; `doomed` steps do not count."""
-  files = chunks.stored(root)
-  if not files:
-    return (), 0
-  named = set()
+def _orphans(
+  root: pathlib.Path,
+  sound: Mapping[int, manifest.Manifest],
+  doomed: Collection[pathlib.Path],
+  files: Mapping[pathlib.Path, str],
+) -> dict[pathlib.Path, str]:
+  """Returns the chunk files that no step names; `doomed` steps do not count."""
+  named = {c.sha256 for found in sound.values() for c in found.chunks}
+  known = {root / directory.step_name(step) for step in sound}.union(doomed)
   for path in root.glob(f"*/{manifest.NAME}"):
-    if path.parent not in doomed:
+    if path.parent not in known:  # damaged, set aside, or of another version
       try:
         named |= _named(path)
       except errors.UserError:
-        return (), 0  # what it names is not known, so everything stays
-  orphans = {path: name for path, name in files.items() if name not in named}
-  freed = sum(path.lstat().st_size for path in orphans)
-  if not dry_run:
-    for path in orphans:
-      path.unlink(missing_ok=True)
-  return tuple(sorted(orphans.values())), freed
+        return {}  # what it names is not known, so everything stays
+  return {path: name for path, name in files.items() if name not in named}
 
 
 def _named(path: pathlib.Path) -> set[str]:

@@ -16,12 +16,10 @@ from carnet.checkpoint import (
   chunks,
   components,
   directory,
-  documents,
   faults,
   integrity,
   leaves,
   manifest,
-  plain_file,
   processes,
 )
 
@@ -135,10 +133,7 @@ def json(
   files = {file.path: file for file in found.files}
   if name not in files:
     raise errors.unknown(f"file in {path}", name, files)
-  fault = integrity.file_fault(path, files[name], hashed)
-  if fault:
-    raise faults.CorruptError(f"{path}: {fault}")
-  return documents.decode(plain_file.read(path / name), str(path / name))
+  return integrity.document(path, files[name], hashed)
 
 
 def verify(path: pathlib.Path) -> list[str]:

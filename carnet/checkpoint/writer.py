@@ -29,7 +29,6 @@ from carnet.checkpoint import (
   components,
   digest,
   directory,
-  faults,
   leaves,
   manifest,
   processes,
@@ -123,9 +122,7 @@ def _lead(job: Job) -> None:
   draft = job.working / "step"
   draft.mkdir(parents=True)
   _fill(draft, job, shares.collect(job.working, job.process.count))
-  if job.step not in job.unsound and job.step in directory.complete(job.root):
-    raise faults.SaveError("another program has saved this step meanwhile")
-  directory.publish(draft, job.final)
+  directory.publish(draft, job.final, known_unsound=job.step in job.unsound)
   try:
     pruning.prune(job.root, job.keep, job.unsound - {job.step})
   except Exception as error:  # the step is there, and that counts
