@@ -18,7 +18,7 @@ from jaxtyping import Array
 from ml_collections import config_dict
 
 from dreamer import agent as agent_lib
-from dreamer import device_replay, learner, noise, rssm
+from dreamer import context, device_replay, learner, noise, rssm
 
 Tree = dict[str, Any]
 _FLAGS = ("is_first", "is_last", "is_terminal")
@@ -99,7 +99,7 @@ def iterate(program: Program, state: LoopState) -> tuple[LoopState, Tree]:
 
 
 def act(
-  program: Program, state: LoopState, greedy: bool = False
+  program: Program, state: LoopState
 ) -> tuple[LoopState, tuple[Array, Array]]:
   """Steps every environment once; returns which episodes ended, and returns."""
   config = program.config
@@ -117,11 +117,8 @@ def act(
     gumbel,
   )
   policy = agent.actor(latent.feature)
-  if greedy:
-    action = {name: policy[name].mode() for name in policy}
-  else:
-    drawn = noise.draw_actions(program.spec.actions, (count,), action_key)
-    action = noise.sample_actions(policy, drawn)
+  drawn = noise.draw_actions(program.spec.actions, (count,), action_key)
+  action = noise.sample_actions(policy, drawn)
   step = _record(program, state.timestep, action, latent)
   keys = jax.random.split(environment_key, count)
   environments, timestep = jax.vmap(program.environment.step)(
@@ -151,7 +148,7 @@ def update(program: Program, state: LoopState) -> tuple[LoopState, Tree]:
   found, places = device_replay.sample(
     state.replay, config.batch_size, length, key
   )
-  batch = make_batch(program.spec, found)
+  batch = make_batch(config, program.spec, found)
   train, known = learner.train_step(
     config, program.spec, program.graph, state.train, batch
   )
@@ -159,27 +156,32 @@ def update(program: Program, state: LoopState) -> tuple[LoopState, Tree]:
   times, rows = places
   replay = device_replay.write_back(
     state.replay,
-    (times[:, 1:], rows),
+    (times[:, config.replay_context :], rows),
     {"deter": latent.deter, "stoch": latent.stoch},
   )
   after = dataclasses.replace(state, train=train, replay=replay)
   return after, known["metrics"]
 
 
-def make_batch(spec: learner.Spec, found: Mapping[str, Any]) -> Tree:
-  """Returns what the loss sees of sequences [B, 1 + T, ...].
+def make_batch(
+  config: config_dict.ConfigDict, spec: learner.Spec, found: Mapping[str, Any]
+) -> Tree:
+  """Returns what the loss sees of sequences [B, K + T, ...].
 
-  The first step is context: its latent is the start, its action the first
-  previous one.
+  Of the K context steps, the stored latent of the last is the start: sequences
+  are drawn anew each time, so none goes on from the batch before.
   """
-  batch: Tree = {n: found[n][:, 1:] for n in spec.observations}
-  batch |= {name: found[name][:, 1:] for name in (*_FLAGS, "reward")}
-  batch["previous_action"] = {
-    name: found["action"][name][:, :-1] for name in spec.actions
-  }
-  stoch = found["stoch"][:, 0].astype(jnp.float32)
-  batch["start"] = rssm.Latent(found["deter"][:, 0], stoch)
-  return batch
+  names = (*spec.observations, *_FLAGS, "reward")
+  stored = rssm.Latent(found["deter"], found["stoch"].astype(jnp.float32))
+  first = jax.tree.map(lambda x: x[:, 0], stored)
+  return context.apply(
+    config.replay_context,
+    {name: found[name] for name in names},
+    {name: found["action"][name] for name in spec.actions},
+    stored,
+    jnp.zeros(found["reward"].shape[0], jnp.int32),
+    first,
+  )
 
 
 def _record(

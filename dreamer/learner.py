@@ -26,7 +26,7 @@ Tree = dict[str, Any]
 
 
 class Spec(NamedTuple):
-  """What the networks are for; hashable, so that functions close over it."""
+  """What the networks are for."""
 
   observations: dict[str, spaces_lib.Space]
   actions: dict[str, spaces_lib.Space]

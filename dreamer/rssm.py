@@ -87,8 +87,7 @@ class RSSM(nnx.Module):
     slices = self._groups(latent.deter)
     x = jnp.concatenate([slices, shared], axis=-1)
     x = x.reshape((*x.shape[:-2], -1))
-    for i in range(self._layers[0]):
-      x = self._apply(f"dynhid{i}", x)
+    x = self._stack("dynhid", self._layers[0], x)
     gates = jnp.split(self._groups(self.dyngru(x)), 3, axis=-1)
     reset, candidate, update = (g.reshape(latent.deter.shape) for g in gates)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
@@ -97,19 +96,14 @@ class RSSM(nnx.Module):
 
   def prior(self, deter: Float[Array, "*s D"]) -> Float[Array, "*s S C"]:
     """Returns logits of the stochastic state from the recurrent one."""
-    x = deter
-    for i in range(self._layers[1]):
-      x = self._apply(f"prior{i}", x)
-    return self.priorlogit(x)
+    return self.priorlogit(self._stack("prior", self._layers[1], deter))
 
   def posterior(
     self, deter: Float[Array, "*s D"], tokens: Float[Array, "*s E"]
   ) -> Float[Array, "*s S C"]:
     """Returns logits of the stochastic state that also saw the observation."""
     x = jnp.concatenate([deter, tokens], axis=-1)
-    for i in range(self._layers[2]):
-      x = self._apply(f"obs{i}", x)
-    return self.obslogit(x)
+    return self.obslogit(self._stack("obs", self._layers[2], x))
 
   def draw(
     self, logits: Float[Array, "*s S C"], gumbel: Float[Array, "*s S C"]
@@ -208,6 +202,11 @@ class RSSM(nnx.Module):
 
   def _apply(self, name: str, x: Array) -> Array:
     return jax.nn.silu(getattr(self, f"{name}norm")(getattr(self, name)(x)))
+
+  def _stack(self, prefix: str, layers: int, x: Array) -> Array:
+    for i in range(layers):
+      x = self._apply(f"{prefix}{i}", x)
+    return x
 
   def _logits(self, inputs: int, rngs: nnx.Rngs) -> nets.Linear:
     return nets.Linear(inputs, (self._stoch, self._classes), rngs)

@@ -96,7 +96,7 @@ def test_the_first_step_of_a_sequence_is_context(loop):
   found = jax.tree.map(
     lambda x: jnp.swapaxes(x[2:9], 0, 1), dict(after.replay.steps)
   )
-  batch = jitted.make_batch(program.spec, found)
+  batch = jitted.make_batch(program.config, program.spec, found)
   assert batch["image"].shape[:2] == (4, 6)
   np.testing.assert_array_equal(batch["image"], found["image"][:, 1:])
   np.testing.assert_array_equal(
