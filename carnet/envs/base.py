@@ -1,23 +1,30 @@
 """What an environment is; every agent and the rollout know only this."""
 
 import dataclasses
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 
-# "images/<camera>": uint8 [H, W, 3]; "qpos", "qvel", ...: float32 vectors.
+# "images/<camera>", or "image" of a task with one: uint8 [H, W, channels];
+# "qpos", "qvel", ...: float32; those of a space with classes: int32.
 Observation = dict[str, np.ndarray]
+# one array, or one a key where the action space is a dictionary
+Action = np.ndarray | dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-  """Shape, dtype and bounds of an array; one bound for all, or one each."""
+  """Shape, dtype and bounds of an array; one bound for all, or one each.
+
+  With `classes`, each element is one of so many unordered values, 0 counted.
+  """
 
   shape: tuple[int, ...]
   dtype: str
   low: float | tuple[float, ...] = -np.inf
   high: float | tuple[float, ...] = np.inf
+  classes: int = 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,15 +54,18 @@ class Env(Protocol):
   """
 
   observation_space: dict[str, Space]
-  action_space: Space
   control_hz: float
   success_reward: float | None  # reaching it is success; None: no such notion
+
+  @property
+  def action_space(self) -> Space | dict[str, Space]:
+    """What `step` takes."""
 
   def reset(self, seed: int, observe: bool = True) -> Step:
     """Begins the episode named by `seed`; the reward is 0."""
 
-  def step(self, action: Float[np.ndarray, " A"], observe: bool = True) -> Step:
-    """Applies one action for 1 / control_hz seconds."""
+  def step(self, action: Any, observe: bool = True) -> Step:
+    """Applies one `Action` for 1 / control_hz seconds."""
 
   def observe(self) -> Observation:
     """Returns the observation of the present state."""

@@ -36,6 +36,7 @@ class GymnasiumEnv(gymnasium.Env[dict[str, np.ndarray], np.ndarray]):
     self.observation_space: Any = gymnasium.spaces.Dict(
       {k: _box(space) for k, space in self._env.observation_space.items()}
     )
+    assert isinstance(self._env.action_space, base.Space)
     self.action_space = _box(self._env.action_space)
     names = list(self._env.observation_space)
     cameras = [n.removeprefix("images/") for n in names if "images/" in n]
