@@ -201,34 +201,72 @@ class TwoHot:
 
     So that flat logits give 0 although the outer bins are of order 1e8.
     """
-    probs = jax.nn.softmax(self.logits)
-    weighted = probs * jnp.broadcast_to(self.bins, probs.shape)
+    top = jax.lax.stop_gradient(jnp.max(self.logits, -1, keepdims=True))
+    # divided by their sum at the end: fewer numbers
+    odds = jnp.exp(self.logits - top)
+    weighted = odds * jnp.broadcast_to(self.bins, odds.shape)
     half = self.logits.shape[-1] // 2
     low, high = weighted[..., :half], weighted[..., -half:]
-    pairs = jnp.sum(low[..., ::-1] + high, axis=-1)
+    total = jnp.sum(low[..., ::-1] + high, axis=-1)
     if self.logits.shape[-1] % 2:
-      return weighted[..., half] + pairs
-    return pairs
+      total = weighted[..., half] + total
+    return total / jnp.sum(odds, axis=-1)
 
   def loss(self, target: Float[Array, "*s"]) -> Float[Array, "*s"]:
     """Returns the cross-entropy with the two bins around the target."""
     target = jax.lax.stop_gradient(target)
-    count = self.bins.shape[0]
-    bins = self.bins.reshape((1,) * target.ndim + (count,))
-    below = jnp.sum(bins <= target[..., None], -1, dtype=jnp.int32) - 1
-    above = count - jnp.sum(bins > target[..., None], -1, dtype=jnp.int32)
-    below, above = (jnp.clip(i, 0, count - 1) for i in (below, above))
+    last = self.bins.shape[0] - 1
+    count = jnp.searchsorted(
+      self.bins, target, side="right", method="scan_unrolled"
+    ).astype(jnp.int32)
+    below, above = jnp.clip(count - 1, 0, last), jnp.clip(count, 0, last)
     to_below = jnp.abs(self.bins[below] - target)
     to_above = jnp.abs(self.bins[above] - target)
     equal = below == above
     to_below = jnp.where(equal, 1, to_below)
     to_above = jnp.where(equal, 1, to_above)
     total = to_below + to_above
-    two_hot = (
-      jax.nn.one_hot(below, count) * (to_above / total)[..., None]
-      + jax.nn.one_hot(above, count) * (to_below / total)[..., None]
+    return _two_hot_loss(
+      self.logits, below, above, to_above / total, to_below / total
     )
-    return -jnp.sum(two_hot * jax.nn.log_softmax(self.logits), axis=-1)
+
+
+@jax.custom_vjp
+def _two_hot_loss(
+  logits: Float[Array, "*s N"],
+  below: Int[Array, "*s"],
+  above: Int[Array, "*s"],
+  share_below: Float[Array, "*s"],
+  share_above: Float[Array, "*s"],
+) -> Float[Array, "*s"]:
+  """Returns the cross-entropy with two classes, without a dense target."""
+  at_below, at_above = (
+    jnp.take_along_axis(logits, place[..., None], axis=-1)[..., 0]
+    for place in (below, above)
+  )
+  total = jax.nn.logsumexp(logits, axis=-1)
+  return total - (share_below * at_below + share_above * at_above)
+
+
+def _two_hot_loss_forward(*inputs: Array) -> tuple[Array, tuple[Array, ...]]:
+  return _two_hot_loss(*inputs), inputs
+
+
+def _two_hot_loss_backward(
+  saved: tuple[Array, ...], slope: Array
+) -> tuple[Array | None, ...]:
+  logits, *rest = saved
+  below, above, *shares = (x[..., None] for x in rest)
+  index = jax.lax.broadcasted_iota(jnp.int32, logits.shape, logits.ndim - 1)
+  wanted = sum(
+    jnp.where(index == place, share, 0)
+    for place, share in zip((below, above), shares, strict=True)
+  )
+  gradient = slope[..., None] * (jax.nn.softmax(logits) - wanted)
+  return gradient, None, None, None, None
+
+
+_two_hot_loss.defvjp(_two_hot_loss_forward, _two_hot_loss_backward)
 
 
 def _sum_last(x: Array, ndim: int) -> Array:

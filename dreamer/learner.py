@@ -109,13 +109,14 @@ def loss(
     config, spec.observations, agent, batch, draws.posterior
   )
   b, t = batch["is_first"].shape
-  features, actions = world_model.imagine(config, agent, latent, draws, sample)
-  feature = jax.lax.stop_gradient(features)
+  # Nothing is learned through imagination: no residuals, no backward pass.
+  fixed = merge(graph, jax.lax.stop_gradient(params))
+  feature, actions = world_model.imagine(config, fixed, latent, draws, sample)
   found, outcome, more = behavior.imagination_losses(
     config,
     actions,
-    agent.reward(feature).mean(),
-    agent.continuation(feature).prob(),
+    fixed.reward(feature).mean(),
+    fixed.continuation(feature).prob(),
     agent.actor(feature),
     agent.critic(feature),
     slow(feature),

@@ -68,10 +68,48 @@ class BlockLinear(nnx.Module):
 
   def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "*s O"]:
     """Returns the maps of all groups, side by side."""
-    x = x.reshape((*x.shape[:-1], self._groups, -1))
-    y = jnp.einsum("...gi,gio->...go", x, _cast(self.kernel, x))
-    y = y.reshape((*y.shape[:-2], -1))
+    flat = x.reshape((-1, x.shape[-1]))
+    y = join_groups(self.grouped(split_groups(flat, self._groups)))
+    return y.reshape((*x.shape[:-1], -1))
+
+  def grouped(self, x: Float[Array, "G N i"]) -> Float[Array, "G N o"]:
+    """Returns the map of each group."""
+    bias = _cast(self.bias, x).reshape((self._groups, 1, -1))
+    return jnp.einsum("gni,gio->gno", x, _cast(self.kernel, x)) + bias
+
+  def shared(
+    self, x: Float[Array, "G N i"], common: Float[Array, "N J"]
+  ) -> Float[Array, "N O"]:
+    """Returns the maps of groups that also see all of `common`, after their
+    own slice, side by side.
+    """
+    kernel = _cast(self.kernel, x)
+    own = jnp.einsum("gni,gio->gno", x, kernel[:, : x.shape[-1]])
+    # one dense product instead of a copy of `common` for each group
+    rest = kernel[:, x.shape[-1] :].swapaxes(0, 1)
+    y = join_groups(own) + common @ rest.reshape((rest.shape[0], -1))
     return y + _spread(_cast(self.bias, y), y)
+
+
+def split_groups(x: Float[Array, "N I"], groups: int) -> Float[Array, "G N i"]:
+  """Returns equal slices of the last axis."""
+  x = x.reshape((x.shape[0], groups, x.shape[1] // groups))
+  return _written(x.swapaxes(0, 1))
+
+
+def join_groups(x: Float[Array, "G N o"]) -> Float[Array, "N O"]:
+  """Returns the slices side by side."""
+  return _written(x).swapaxes(0, 1).reshape((x.shape[1], -1))
+
+
+def _written(x: Array) -> Array:
+  """Returns `x`, written to memory on a CPU.
+
+  A transpose is cheap there, but what XLA fuses with one is not vectorised.
+  """
+  return jax.lax.platform_dependent(
+    x, cpu=jax.lax.optimization_barrier, default=lambda x: x
+  )
 
 
 class Conv(nnx.Module):

@@ -33,6 +33,9 @@ class Latent:
 class RSSM(nnx.Module):
   """A block GRU with categorical latents, a prior and a posterior."""
 
+  dynhid0: nets.BlockLinear
+  dynhid0norm: nets.RMSNorm
+
   def __init__(
     self,
     config: config_dict.ConfigDict,
@@ -82,17 +85,15 @@ class RSSM(nnx.Module):
     action = action / jax.lax.stop_gradient(jnp.maximum(1, jnp.abs(action)))
     inputs = (latent.deter, _flat(latent.stoch), action)
     hidden = [self._apply(f"dynin{i}", x) for i, x in enumerate(inputs)]
-    shared = jnp.concatenate(hidden, axis=-1)[..., None, :]
-    shared = jnp.repeat(shared, self._blocks, axis=-2)
-    slices = self._groups(latent.deter)
-    x = jnp.concatenate([slices, shared], axis=-1)
-    x = x.reshape((*x.shape[:-2], -1))
-    x = self._stack("dynhid", self._layers[0], x)
-    gates = jnp.split(self._groups(self.dyngru(x)), 3, axis=-1)
-    reset, candidate, update = (g.reshape(latent.deter.shape) for g in gates)
+    groups = nets.split_groups(latent.deter, self._blocks)
+    x = self.dynhid0.shared(groups, jnp.concatenate(hidden, axis=-1))
+    x = jax.nn.silu(self.dynhid0norm(x))
+    x = self._stack("dynhid", self._layers[0], x, first=1)
+    gates = self.dyngru.grouped(nets.split_groups(x, self._blocks))
+    reset, candidate, update = jnp.split(gates, 3, axis=-1)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
-    return update * candidate + (1 - update) * latent.deter
+    return nets.join_groups(update * candidate + (1 - update) * groups)
 
   def prior(self, deter: Float[Array, "*s D"]) -> Float[Array, "*s S C"]:
     """Returns logits of the stochastic state from the recurrent one."""
@@ -203,16 +204,13 @@ class RSSM(nnx.Module):
   def _apply(self, name: str, x: Array) -> Array:
     return jax.nn.silu(getattr(self, f"{name}norm")(getattr(self, name)(x)))
 
-  def _stack(self, prefix: str, layers: int, x: Array) -> Array:
-    for i in range(layers):
+  def _stack(self, prefix: str, layers: int, x: Array, first: int = 0) -> Array:
+    for i in range(first, layers):
       x = self._apply(f"{prefix}{i}", x)
     return x
 
   def _logits(self, inputs: int, rngs: nnx.Rngs) -> nets.Linear:
     return nets.Linear(inputs, (self._stoch, self._classes), rngs)
-
-  def _groups(self, x: Array) -> Array:
-    return x.reshape((*x.shape[:-1], self._blocks, -1))
 
 
 def _flat(stoch: Array) -> Array:
