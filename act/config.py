@@ -11,6 +11,7 @@ from ml_collections import config_dict
 def default_config() -> config_dict.ConfigDict:
   """Returns the locked paper configuration for one 480x640 camera."""
   config = config_dict.create(
+    agent="act",  # which family the scripts hand the configuration to
     seed=0,
     total_steps=100_000,  # LeRobot; the paper runs 2000 epochs of 5 steps
     batch_size=8,  # paper

@@ -1,14 +1,10 @@
-"""From a checkpoint to a success rate; it reads nothing but the checkpoint."""
+"""ACT from a checkpoint, ready to be evaluated; it reads nothing else."""
 
-import dataclasses
+import functools
 import pathlib
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-import jax
-import rich.console
-import rich.table
 from ml_collections import config_dict
 
 from act import config as act_config
@@ -16,85 +12,32 @@ from act import features as features_lib
 from act import policy
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
-from carnet import envs, errors, progress, rollout
+from carnet import envs, errors, evaluation
 from carnet.checkpoint import directory
 from carnet.envs import base
 
-_SEED_OF_ACTING = 0  # ACT acts without randomness; the protocol asks for a key
 
+def load(
+  path: pathlib.Path, overrides: Mapping[str, Any] | None = None
+) -> evaluation.Loaded:
+  """Returns the policy of a checkpoint and its task, digests verified.
 
-@dataclasses.dataclass(frozen=True)
-class Report:
-  """An evaluation and where its results lie."""
+  Reads parameters and small files; neither optimizer nor data are touched.
 
-  checkpoint: pathlib.Path
-  step: int
-  evaluation: rollout.Evaluation
-  results: pathlib.Path  # JSON: facts, summary, one row an episode
-  videos: tuple[pathlib.Path, ...]
-  seconds: float
-
-
-def evaluate_checkpoint(
-  path: pathlib.Path,
-  seeds: Sequence[int],
-  output: pathlib.Path | None = None,
-  overrides: Mapping[str, Any] | None = None,
-  videos: int = 1,
-  video_height: int = 360,
-) -> Report:
-  """Rolls out the policy of a checkpoint under `seeds` and files the results.
-
-  `path` is a step directory, or a workdir for its newest step. `overrides`
-  replaces execution options of `config.model`; None keeps the trained ones.
+  Args:
+    path: a step directory, or a workdir for its newest step.
+    overrides: replace execution options of `config.model`; None keeps the
+      trained ones.
 
   Raises:
     UserError: no valid checkpoint, or an option that does not fit it.
-  """
-  start = time.monotonic()
-  if video_height < 16 or video_height % 2:
-    raise errors.UserError(f"video_height {video_height}: even, 16 or more")
-  step_directory, config, acting = load(path, overrides or {})
-  step = directory.read_manifest(step_directory).step
-  output = output or _beside(step_directory) / f"{step:09d}"
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(f"cannot write {output}: {error}") from error
-  evaluation = run(config, acting, seeds)
-  facts = {
-    "checkpoint": str(step_directory),
-    "step": step,
-    "task": config.environment.name,
-    "environment": config.environment.to_dict(),
-    "execution": execution(config),
-  }
-  seconds = time.monotonic() - start
-  results = output / "results.json"
-  evaluation.write(results, facts | {"seconds": round(seconds, 1)})
-  films = film(config, evaluation, output, videos, video_height)
-  return Report(step_directory, step, evaluation, results, films, seconds)
-
-
-def _beside(step_directory: pathlib.Path) -> pathlib.Path:
-  """Returns workdir/evaluation, or the like beside a step that was moved."""
-  home = step_directory.absolute().parent
-  return (home.parent if home.name == "checkpoints" else home) / "evaluation"
-
-
-def load(
-  path: pathlib.Path, overrides: Mapping[str, Any]
-) -> tuple[pathlib.Path, config_dict.ConfigDict, policy.Policy]:
-  """Returns the step directory, its config and its policy, digests verified.
-
-  Reads parameters and small files; neither optimizer nor data are touched.
   """
   step_directory = directory.resolve(path)
   config = config_lib.from_json(
     checkpoint_lib.read_json(step_directory, "config.json"),
     act_config.default_config(),
   )
-  _override(config, overrides)
+  _override(config, overrides or {})
   agent = checkpoint_lib.read(
     step_directory, regex="agent/(params|buffers)/.*"
   )["agent"]
@@ -107,7 +50,18 @@ def load(
     agent["params"],
     agent.get("buffers", {}),
   )
-  return step_directory, config, acting
+  return evaluation.Loaded(
+    step_directory,
+    acting,
+    functools.partial(make_env, config),
+    functools.partial(_make_stage, config),
+    config.environment.max_steps,
+    {
+      "task": config.environment.name,
+      "environment": config.environment.to_dict(),
+      "execution": execution(config),
+    },
+  )
 
 
 def _override(
@@ -146,25 +100,6 @@ def make_env(config: config_dict.ConfigDict, **options: Any) -> base.Env:
   return envs.make(described.pop("name"), **described)
 
 
-def run(
-  config: config_dict.ConfigDict,
-  acting: rollout.Policy,
-  seeds: Sequence[int],
-) -> rollout.Evaluation:
-  """Rolls out one episode a seed in lock-step, with a progress bar."""
-  total = config.environment.max_steps
-  with progress.bar("evaluating", total) as bar:
-    evaluation = rollout.evaluate(
-      lambda: make_env(config),
-      acting,
-      seeds,
-      jax.random.key(_SEED_OF_ACTING),
-      lambda step: bar.update(step, f"of the steps of {len(seeds)} episodes"),
-    )
-    bar.update(total, describe(evaluation))
-  return evaluation
-
-
 def execution(config: config_dict.ConfigDict) -> dict[str, Any]:
   """Returns how the predicted chunks are executed."""
   if config.model.temporal_ensemble:
@@ -173,51 +108,9 @@ def execution(config: config_dict.ConfigDict) -> dict[str, Any]:
   return {"n_action_steps": config.model.n_action_steps}
 
 
-def describe(evaluation: rollout.Evaluation) -> str:
-  """Returns one line: successes, rate and 95 % interval."""
-  found = evaluation.summary()
-  return (
-    f"{found['successes']}/{found['episodes']} successes = "
-    f"{found['success_rate']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
-  )
-
-
-def film(
-  config: config_dict.ConfigDict,
-  evaluation: rollout.Evaluation,
-  directory: pathlib.Path,
-  count: int,
-  height: int,
-) -> tuple[pathlib.Path, ...]:
-  """Writes an MP4 of each of the first `count` episodes; returns the paths."""
+def _make_stage(
+  config: config_dict.ConfigDict, height: int
+) -> tuple[base.Env, str]:
   camera = config.evaluation.video_camera
   size = {"height": height, "width": height * 2 // 3 * 2}
-  paths = []
-  for episode in evaluation.episodes[:count]:
-    outcome = "success" if episode.success else "failure"
-    path = directory / f"seed_{episode.seed}_{outcome}.mp4"
-    env = make_env(config, cameras=(camera,), **size)
-    try:
-      rollout.record(env, episode.seed, episode.actions, camera, path)
-    finally:
-      env.close()
-    paths.append(path)
-  return tuple(paths)
-
-
-def print_report(report: Report) -> None:
-  """Prints the rates, the histogram of the highest reward and the paths."""
-  found = report.evaluation.summary()
-  table = rich.table.Table("measure", "value", title=str(report.checkpoint))
-  table.add_row("success ever", describe(report.evaluation))
-  table.add_row(
-    "held at the end",
-    f"{found['held_rate']:.0%} "
-    f"[{found['held_low']:.0%}, {found['held_high']:.0%}]",
-  )
-  for reward, count in found["highest_reward_histogram"].items():
-    table.add_row(f"highest reward {reward}", f"{count:>3} " + "█" * count)
-  table.add_row("results", str(report.results))
-  for path in report.videos:
-    table.add_row("video", str(path))
-  rich.console.Console().print(table)
+  return make_env(config, cameras=(camera,), **size), camera

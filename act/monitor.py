@@ -8,8 +8,9 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from act import dataset, evaluation, learner, policy
-from carnet import clock
+from act import dataset, learner, policy
+from act import evaluation as act_evaluation
+from carnet import clock, evaluation
 
 _VALIDATION_SEED = 0
 
@@ -81,6 +82,8 @@ class Monitor:
     )
     first = config.evaluation.first_seed
     seeds = range(first, first + config.evaluation.episodes)
-    found = evaluation.run(config, acting, seeds).summary()
+    make_env = functools.partial(act_evaluation.make_env, config)
+    limit = config.environment.max_steps
+    found = evaluation.run(acting, make_env, seeds, limit).summary()
     names = ("success_rate", "low", "high", "held_rate", "mean_return")
     return {f"evaluation/{name}": found[name] for name in names}

@@ -15,12 +15,12 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from act import config_check, dataset, features, learner, monitor
-from act import workdir as workdir_lib
+from act import agreement, config_check, dataset, features, learner, monitor
 from carnet import checkpoint as checkpoint_lib
-from carnet import clock, errors, mesh, metrics, progress
+from carnet import clock, errors, mesh, metrics, progress, warm_start
 from carnet import config as config_lib
-from carnet.checkpoint import plan, signals
+from carnet import workdir as workdir_lib
+from carnet.checkpoint import signals
 
 
 def train(
@@ -43,7 +43,7 @@ def train(
     config.dataset.state,
     config.dataset.episodes,
   )
-  workdir_lib.check_environment(config, data)
+  agreement.check_environment(config, data)
   training, held_out = dataset.split(
     data.num_episodes, config.dataset.validation_fraction, config.seed
   )
@@ -66,7 +66,7 @@ def train(
   sample = data.batch(np.zeros(config.batch_size, int), config.model.chunk_size)
   jax.eval_shape(train_step, state, sample)
 
-  workdir_lib.check_same_run(config, workdir)
+  agreement.check_same_run(config, workdir)
   with (
     _open_checkpoint(config, workdir, data) as checkpoint,
     signals.graceful() as stop,
@@ -75,7 +75,7 @@ def train(
     checkpoint.register("data", batches)
     if dry_run:
       if config.from_checkpoint:
-        _load_parent(config, checkpoint, dry_run).check()
+        warm_start.load(config, checkpoint, ("model.",), dry_run).check()
       return
     _restore(config, checkpoint, agent)
     workdir_lib.write_config(config, workdir)
@@ -154,7 +154,7 @@ def _restore(
 ) -> None:
   """Goes on where this run stopped, or starts from another run's leaves."""
   if checkpoint.latest() is None and config.from_checkpoint:
-    _load_parent(config, checkpoint)
+    warm_start.load(config, checkpoint, ("model.",))
   step = int(agent.value.step)  # the parent's, if its counter was asked for
   if step > config.total_steps:
     raise errors.UserError(
@@ -162,20 +162,6 @@ def _restore(
       f"total_steps={config.total_steps}: raise it, or leave agent/step out"
     )
   checkpoint.load_or_save(step)
-
-
-def _load_parent(
-  config: config_dict.ConfigDict,
-  checkpoint: checkpoint_lib.Checkpoint,
-  dry_run: bool = False,
-) -> checkpoint_lib.Report:
-  return checkpoint.load(
-    pathlib.Path(config.from_checkpoint),
-    regex=config.from_checkpoint_regex,
-    exclude=config.from_checkpoint_exclude or None,
-    rename=plan.parse_rename(config.from_checkpoint_rename),
-    dry_run=dry_run,
-  )
 
 
 class _Log:

@@ -61,6 +61,7 @@ JAX 0.11.2 and Python 3.12.
 
 import contextlib
 import dataclasses
+import functools
 import json
 import os
 import pathlib
@@ -75,10 +76,10 @@ import jax
 from absl import flags
 from ml_collections import config_dict
 
-from act import demonstrations, evaluation, storage, train
-from act import workdir as workdir_lib
+from act import agreement, demonstrations, storage, train
+from act import evaluation as act_evaluation
 from benchmarks import aloha_paper_report
-from carnet import cli, errors
+from carnet import cli, errors, evaluation
 from carnet.checkpoint import directory
 from configs.act import aloha_paper
 
@@ -117,7 +118,7 @@ def main(argv: Sequence[str]) -> None:
   name = f"{task}-{_RENDERER.value}-{_SCALE.value}"
   workdir = pathlib.Path(_WORKDIR.value or f"runs/aloha_paper/{name}")
   config = _config(task, workdir)
-  workdir_lib.check_same_run(config, workdir)
+  agreement.check_same_run(config, workdir)
   record = workdir / "benchmark.json"
   with _stopping_after(_MINUTES.value * 60):
     for part in _parts(config, workdir):
@@ -203,7 +204,8 @@ def _evaluate(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
     )
   seeds = range(_EPISODES[_SCALE.value])
   # a film would need av, 35 MB to carry; scripts/eval.py makes them
-  evaluation.evaluate_checkpoint(workdir, seeds, videos=0)
+  load = functools.partial(act_evaluation.load, workdir)
+  evaluation.evaluate(load, seeds, videos=0)
 
 
 def _results(

@@ -48,6 +48,14 @@ def _override(
       raise errors.UserError(f"{path}.{key}: {error}") from error
 
 
+def get(data: Mapping[str, Any], key: str) -> Any:
+  """Returns the value of a dotted key, None where there is none."""
+  node: Any = data
+  for part in key.split("."):
+    node = node.get(part) if isinstance(node, Mapping) else None
+  return node
+
+
 def changed(before: Json, after: Json) -> list[str]:
   """Returns the dotted keys whose values differ, sorted."""
   flat_before, flat_after = _flat(before), _flat(after)

@@ -7,13 +7,13 @@ import concurrent.futures
 import dataclasses
 import json
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import jax
 import numpy as np
 
-from carnet import errors, intervals
+from carnet import errors, intervals, video
 from carnet.envs import base
 
 _THREADS = 8
@@ -32,8 +32,11 @@ class Policy(Protocol):
 
   def act(
     self, carry: Any, observation: base.Observation | None, key: jax.Array
-  ) -> tuple[Any, np.ndarray]:
-    """Returns the new carry and actions [N, A]; the key is consumed."""
+  ) -> tuple[Any, Any]:
+    """Returns the new carry and actions [N, A]; the key is consumed.
+
+    Where the action space is a dictionary, actions are one of [N, ...] arrays.
+    """
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,14 +48,14 @@ class Episode:
   total_reward: float
   highest_reward: float
   last_reward: float
-  success: bool  # the success reward was reached at some step
-  held: bool  # and at the last step
+  success: bool | None  # the success reward was reached; None: there is none
+  held: bool | None  # and at the last step
   first_success_step: int | None
-  actions: np.ndarray  # [length, A], for replays and videos
+  actions: tuple[base.Action, ...]  # for replays and videos
 
   def row(self) -> dict[str, Any]:
     """Returns the facts without the actions, as JSON values."""
-    row = dataclasses.asdict(self)
+    row = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
     del row["actions"]
     return row
 
@@ -63,21 +66,33 @@ class Evaluation:
 
   episodes: tuple[Episode, ...]
 
-  @property
-  def success_rate(self) -> float:
-    """The share of episodes that succeeded at some step."""
-    return sum(e.success for e in self.episodes) / len(self.episodes)
-
   def summary(self) -> dict[str, Any]:
-    """Returns rates, intervals and the histogram of the highest reward."""
+    """Returns rates, intervals, returns, and the histogram of success.
+
+    The rates are None where the task has no notion of success.
+    """
+    returns = np.array([e.total_reward for e in self.episodes])
+    count = len(returns)
+    spread = float(returns.std(ddof=1)) if count > 1 else 0.0
+    found = {
+      "episodes": count,
+      "mean_return": float(returns.mean()),
+      "standard_error": spread / count**0.5,
+      "lowest_return": float(returns.min()),
+      "highest_return": float(returns.max()),
+    }
+    return found | self._success()
+
+  def _success(self) -> dict[str, Any]:
     count = len(self.episodes)
-    successes = sum(e.success for e in self.episodes)
-    held = sum(e.held for e in self.episodes)
+    if any(e.success is None for e in self.episodes):
+      return {"success_rate": None}
+    successes = sum(bool(e.success) for e in self.episodes)
+    held = sum(bool(e.held) for e in self.episodes)
     low, high = intervals.wilson(successes, count)
     held_low, held_high = intervals.wilson(held, count)
     highest = [e.highest_reward for e in self.episodes]
     return {
-      "episodes": count,
       "successes": successes,
       "success_rate": successes / count,
       "low": low,
@@ -85,7 +100,6 @@ class Evaluation:
       "held_rate": held / count,
       "held_low": held_low,
       "held_high": held_high,
-      "mean_return": sum(e.total_reward for e in self.episodes) / count,
       "highest_reward_histogram": {
         f"{value:g}": highest.count(value) for value in sorted(set(highest))
       },
@@ -117,15 +131,15 @@ class _Running:
   def __init__(self, env: base.Env, seed: int) -> None:
     self.env, self.seed, self.done = env, seed, False
     self.rewards: list[float] = []
-    self.actions: list[np.ndarray] = []
+    self.actions: list[base.Action] = []
     env.reset(seed, observe=False)
 
-  def step(self, action: np.ndarray) -> None:
+  def step(self, action: base.Action) -> None:
     if self.done:
       return
     step = self.env.step(action, observe=False)
     self.rewards.append(step.reward)
-    self.actions.append(np.array(action))
+    self.actions.append(action)
     self.done = step.is_last
 
   def episode(self) -> Episode:
@@ -139,10 +153,12 @@ class _Running:
       total_reward=float(sum(self.rewards)),
       highest_reward=float(max(self.rewards)),
       last_reward=float(self.rewards[-1]),
-      success=bool(reached),
-      held=bool(reached) and reached[-1] == len(self.rewards) - 1,
+      success=None if goal is None else bool(reached),
+      held=None
+      if goal is None
+      else bool(reached) and reached[-1] == len(self.rewards) - 1,
       first_success_step=reached[0] if reached else None,
-      actions=np.stack(self.actions),
+      actions=tuple(self.actions),
     )
 
 
@@ -169,7 +185,8 @@ def evaluate(
           observation = {k: np.stack([f[k] for f in frames]) for k in frames[0]}
         key, act_key = jax.random.split(key)
         carry, actions = policy.act(carry, observation, act_key)
-        list(pool.map(_Running.step, running, actions))
+        each = _per_episode(actions, len(running))
+        list(pool.map(_Running.step, running, each))
         step += 1
         if step % _SHOW_EVERY_STEPS == 0:
           on_step(step)
@@ -179,34 +196,35 @@ def evaluate(
         one.env.close()
 
 
+def _per_episode(actions: Any, count: int) -> list[base.Action]:
+  """Returns a copy of each episode's part of batched actions."""
+  if isinstance(actions, dict):
+    return [
+      {k: np.array(x[i]) for k, x in actions.items()} for i in range(count)
+    ]
+  return [np.array(actions[i]) for i in range(count)]
+
+
 def record(
   env: base.Env,
   seed: int,
-  actions: np.ndarray,
+  actions: Sequence[base.Action],
   camera: str,
   path: pathlib.Path,
   every_steps: int = 2,
 ) -> None:
-  """Replays `actions` [T, A] and writes an H.264 MP4 in real time.
+  """Replays `actions` and writes an H.264 MP4 in real time.
 
   The replay repeats the evaluated episode exactly, at any resolution and from
   any camera of `env`, so that evaluating costs no rendering for videos.
   """
-  import av  # 35 MB of FFmpeg, which evaluating does without
 
-  frames_per_second = round(env.control_hz / every_steps)
-  draft = path.with_suffix(".tmp.mp4")
-  env.reset(seed, observe=False)
-  with av.open(str(draft), mode="w") as container:
-    stream = container.add_stream("libx264", rate=frames_per_second)
-    stream.pix_fmt = "yuv420p"
+  def frames() -> Iterator[np.ndarray]:
+    env.reset(seed, observe=False)
     for index, action in enumerate(actions):
       if index % every_steps == 0:
-        image = env.render(camera)
-        if index == 0:
-          stream.height, stream.width = image.shape[:2]
-        frame = av.VideoFrame.from_ndarray(image, format="rgb24")
-        container.mux(stream.encode(frame))
+        yield env.render(camera)
       env.step(action, observe=False)
-    container.mux(stream.encode())
-  draft.replace(path)
+
+  rate = max(1, round(env.control_hz / every_steps))
+  video.write(path, frames(), rate)

@@ -3,13 +3,16 @@
 scripts/eval.py --checkpoint=runs/quickstart --episodes=50
 """
 
+import functools
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from absl import flags
 
-from act import evaluation
-from carnet import cli
+from carnet import checkpoint, cli, errors, evaluation
+from carnet.checkpoint import directory
+from scripts import families
 
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A step directory, or a workdir for its newest step."
@@ -17,13 +20,19 @@ _CHECKPOINT = flags.DEFINE_string(
 _EPISODES = flags.DEFINE_integer("episodes", 50, "How many seeds.", 1)
 _FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "Seeds count from here.", 0)
 _N_ACTION_STEPS = flags.DEFINE_integer(
-  "n_action_steps", None, "Actions executed per query; as trained if unset.", 1
+  "n_action_steps", None, "ACT: actions executed per query; else as trained.", 1
 )
 _TEMPORAL_ENSEMBLE = flags.DEFINE_bool(
-  "temporal_ensemble", None, "Average overlapping chunks; as trained if unset."
+  "temporal_ensemble", None, "ACT: average overlapping chunks; else as trained."
 )
 _COEFFICIENT = flags.DEFINE_float(
-  "temporal_ensemble_coefficient", None, "m of the weights exp(-m i)."
+  "temporal_ensemble_coefficient", None, "ACT: m of the weights exp(-m i)."
+)
+_ACTIONS = flags.DEFINE_enum(
+  "actions",
+  None,
+  ["sample", "mode"],
+  "Dreamer: how to act; else as configured.",
 )
 _VIDEOS = flags.DEFINE_integer("videos", 1, "Episodes to film.", 0)
 _VIDEO_HEIGHT = flags.DEFINE_integer("video_height", 360, "Pixels.", 16)
@@ -31,24 +40,55 @@ _OUTPUT = flags.DEFINE_string(
   "output", None, "Directory of the results; workdir/evaluation/STEP if unset."
 )
 flags.mark_flag_as_required("checkpoint")
+_OF_FAMILY = {
+  "act": (_N_ACTION_STEPS, _TEMPORAL_ENSEMBLE, _COEFFICIENT),
+  "dreamer": (_ACTIONS,),
+}
 
 
 def main(argv: Sequence[str]) -> None:
-  """Hands the flags to `act.evaluation` and prints what it found."""
+  """Hands the flags to `carnet.evaluation` and prints what it found."""
   del argv
-  report = evaluation.evaluate_checkpoint(
-    pathlib.Path(str(_CHECKPOINT.value)),
-    output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
+  path = pathlib.Path(str(_CHECKPOINT.value))
+  report = evaluation.evaluate(
+    functools.partial(_loader(path), path, _overrides(path)),
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
-    overrides={
-      "n_action_steps": _N_ACTION_STEPS.value,
-      "temporal_ensemble": _TEMPORAL_ENSEMBLE.value,
-      "temporal_ensemble_coefficient": _COEFFICIENT.value,
-    },
+    output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     videos=_VIDEOS.value,
     video_height=_VIDEO_HEIGHT.value,
   )
   evaluation.print_report(report)
+
+
+def _family(path: pathlib.Path) -> str:
+  step = directory.resolve(path)
+  return families.of(checkpoint.read_json(step, "config.json"))
+
+
+def _loader(path: pathlib.Path) -> Callable[..., evaluation.Loaded]:
+  if _family(path) == "act":
+    from act import evaluation as act_evaluation
+
+    return act_evaluation.load
+  from dreamer import evaluation as dreamer_evaluation
+
+  return dreamer_evaluation.load
+
+
+def _overrides(path: pathlib.Path) -> dict[str, Any]:
+  """Returns the execution options that were given.
+
+  Raises:
+    UserError: one of the other family's.
+  """
+  family = _family(path)
+  for other, options in _OF_FAMILY.items():
+    for option in options:
+      if other != family and option.value is not None:
+        raise errors.UserError(
+          f"--{option.name} is an option of {other}; {path} is of {family}"
+        )
+  return {option.name: option.value for option in _OF_FAMILY[family]}
 
 
 if __name__ == "__main__":

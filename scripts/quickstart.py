@@ -4,6 +4,7 @@ Interrupted at any point, the same command goes on where it stopped.
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import time
@@ -11,8 +12,9 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from act import demonstrations, evaluation, train
-from carnet import cli
+from act import demonstrations, train
+from act import evaluation as act_evaluation
+from carnet import cli, evaluation
 from configs.act import quickstart
 
 _SMOKE = flags.DEFINE_bool("smoke", False, "The same path in two minutes.")
@@ -62,7 +64,8 @@ def main(argv: Sequence[str]) -> None:
   train.train(config, workdir)
 
   print(f"3/3 evaluating on {scale.episodes} unseen seeds")
-  report = evaluation.evaluate_checkpoint(workdir, range(scale.episodes))
+  load = functools.partial(act_evaluation.load, workdir)
+  report = evaluation.evaluate(load, range(scale.episodes))
   evaluation.print_report(report)
   _print_next_steps(workdir)
   found = report.evaluation.summary()

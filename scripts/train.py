@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from act import train
 from carnet import cli
+from scripts import families
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with :variant if it has any.", lock_config=True
@@ -25,9 +25,17 @@ flags.mark_flags_as_required(["config", "workdir"])
 
 
 def main(argv: Sequence[str]) -> None:
-  """Hands the flags to `act.train.train`."""
+  """Hands the flags to `act.train.train` or `dreamer.train.train`."""
   del argv
-  train.train(_CONFIG.value, pathlib.Path(str(_WORKDIR.value)), _DRY_RUN.value)
+  config, workdir = _CONFIG.value, pathlib.Path(str(_WORKDIR.value))
+  if families.of(config) == "act":
+    from act import train as act_train
+
+    act_train.train(config, workdir, _DRY_RUN.value)
+  else:
+    from dreamer import train as dreamer_train
+
+    dreamer_train.train(config, workdir, _DRY_RUN.value)
 
 
 if __name__ == "__main__":

@@ -12,7 +12,8 @@ ALLOWED = {
   "act": {"act", "carnet"},
   "dreamer": {"dreamer", "carnet"},
   "configs/act": {"act"},
-  "scripts": {"act", "dreamer", "carnet", "configs"},
+  "configs/dreamer": {"dreamer"},
+  "scripts": {"act", "dreamer", "carnet", "configs", "scripts"},
   "benchmarks": {"act", "dreamer", "carnet", "configs", "benchmarks"},
 }
 NO_JAX = {

@@ -30,3 +30,8 @@ def test_no_seconds_are_never_over(monkeypatch):
   )
   every = clock.Every(steps=3)
   assert [step for step in range(7) if every(step)] == [3, 6]
+
+
+def test_multiples_that_a_stride_jumps_over():
+  every = clock.Every(10, last=32, stride=4)
+  assert [step for step in range(4, 33, 4) if every(step)] == [12, 20, 32]

@@ -149,7 +149,7 @@ def test_a_policy_that_fails_still_closes_the_environments():
 def test_video_replays_the_episode(tmp_path):
   actions = np.zeros((6, 1), np.float32)
   path = tmp_path / "episode.mp4"
-  rollout.record(Counter(), 0, actions, "top", path, every_steps=2)
+  rollout.record(Counter(), 0, list(actions), "top", path, every_steps=2)
   with av.open(str(path)) as container:
     stream = container.streams.video[0]
     assert float(stream.average_rate) == 25.0

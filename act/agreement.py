@@ -1,17 +1,11 @@
-"""What a run directory must agree with before training touches it."""
+"""What the data and the run directory must agree with before training."""
 
-import contextlib
-import json
-import os
 import pathlib
-from typing import Any
 
 from ml_collections import config_dict
 
 from act import dataset
-from carnet import checkpoint, errors
-from carnet import config as config_lib
-from carnet.checkpoint import directory
+from carnet import errors, workdir
 
 # Keys that may differ between a run and its resumption: none of them changes
 # the parameters that the run ends with.
@@ -53,47 +47,13 @@ def check_environment(
       )
 
 
-def check_same_run(
-  config: config_dict.ConfigDict, workdir: pathlib.Path
-) -> None:
-  """Refuses to resume the run in `workdir` with another configuration.
-
-  Compares with what the newest checkpoint carries, so that a run that never
-  came to save one leaves no trace.
+def check_same_run(config: config_dict.ConfigDict, path: pathlib.Path) -> None:
+  """Refuses to resume the run in `path` with another configuration.
 
   Raises:
     UserError: keys that matter differ; the message names them.
   """
-  for step in reversed(directory.numbered(workdir / directory.STEPS)):
-    with contextlib.suppress(checkpoint.CorruptError):
-      before = checkpoint.read_json(step, "config.json")
-      _compare(before, config_lib.to_json(config), step)
-      return
-
-
-def write_config(config: config_dict.ConfigDict, workdir: pathlib.Path) -> None:
-  """Writes `config.json` for people to read; UserError when it cannot."""
-  path = workdir / "config.json"
-  draft = path.with_suffix(".tmp")
-  try:
-    draft.write_text(json.dumps(config_lib.to_json(config), indent=2) + "\n")
-    os.replace(draft, path)
-  except OSError as error:
-    raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
-
-
-def _compare(
-  before: dict[str, Any], asked: dict[str, Any], path: pathlib.Path
-) -> None:
   # without a schedule that ends, more steps are the same run, only longer
-  extendable = asked["optimizer"]["schedule"] == "constant"
-  keys = [
-    key
-    for key in config_lib.changed(before, asked)
-    if not key.startswith(_FREE) and not (key == "total_steps" and extendable)
-  ]
-  if keys:
-    raise errors.UserError(
-      f"{path} is of a run with another {', '.join(keys)}: choose another "
-      "--workdir, or --config.from_checkpoint to start from that run"
-    )
+  constant = config.optimizer.schedule == "constant"
+  free = (*_FREE, "total_steps") if constant else _FREE
+  workdir.check_same_run(config, path, free)

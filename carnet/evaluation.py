@@ -1,0 +1,189 @@
+"""From a checkpoint to results: roll out, file, film, and tell.
+
+What differs between families of policies is in `Loaded`, which each makes from
+nothing but a step directory.
+"""
+
+import dataclasses
+import pathlib
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import rich.console
+import rich.table
+
+from carnet import errors, progress, rollout
+from carnet.checkpoint import directory
+from carnet.envs import base
+
+_SEED_OF_ACTING = 0  # the same draws in every evaluation
+
+
+@dataclasses.dataclass(frozen=True)
+class Loaded:
+  """A policy and its task, as a checkpoint describes them.
+
+  Attributes:
+    step_directory: what was read.
+    policy: acts.
+    make_env: makes an environment to be evaluated in.
+    make_stage: height -> an environment to be filmed in, and its camera.
+    max_steps: of an episode, for the progress bar; 0 where nobody knows.
+    facts: kept with the results, such as the task.
+  """
+
+  step_directory: pathlib.Path
+  policy: rollout.Policy
+  make_env: Callable[[], base.Env]
+  make_stage: Callable[[int], tuple[base.Env, str]]
+  max_steps: int
+  facts: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+  """An evaluation and where its results lie."""
+
+  checkpoint: pathlib.Path
+  step: int
+  evaluation: rollout.Evaluation
+  results: pathlib.Path  # JSON: facts, summary, one row an episode
+  videos: tuple[pathlib.Path, ...]
+  seconds: float
+
+
+def evaluate(
+  load: Callable[[], Loaded],
+  seeds: Sequence[int],
+  output: pathlib.Path | None = None,
+  videos: int = 1,
+  video_height: int = 360,
+) -> Report:
+  """Rolls out the policy that `load` gives and files the results.
+
+  Args:
+    load: reads the checkpoint.
+    seeds: one episode each.
+    output: directory of the results; beside the checkpoint if None.
+    videos: episodes to film.
+    video_height: in pixels.
+
+  Raises:
+    UserError: no valid checkpoint, or results that cannot be written.
+  """
+  start = time.monotonic()
+  if video_height < 16 or video_height % 2:
+    raise errors.UserError(f"video_height {video_height}: even, 16 or more")
+  loaded = load()
+  step = directory.read_manifest(loaded.step_directory).step
+  output = output or _beside(loaded.step_directory) / f"{step:09d}"
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {output}: {error}") from error
+  found = run(loaded.policy, loaded.make_env, seeds, loaded.max_steps)
+  facts = {"checkpoint": str(loaded.step_directory), "step": step}
+  seconds = time.monotonic() - start
+  results = output / "results.json"
+  found.write(results, facts | loaded.facts | {"seconds": round(seconds, 1)})
+  films = film(loaded, found, output, videos, video_height)
+  return Report(loaded.step_directory, step, found, results, films, seconds)
+
+
+def _beside(step_directory: pathlib.Path) -> pathlib.Path:
+  """Returns workdir/evaluation, or the like beside a step that was moved."""
+  home = step_directory.absolute().parent
+  return (home.parent if home.name == "checkpoints" else home) / "evaluation"
+
+
+def run(
+  policy: rollout.Policy,
+  make_env: Callable[[], base.Env],
+  seeds: Sequence[int],
+  max_steps: int,
+) -> rollout.Evaluation:
+  """Rolls out one episode a seed in lock-step, with a progress bar."""
+  count = len(seeds)
+  with progress.bar("evaluating", max_steps) as bar:
+    evaluation = rollout.evaluate(
+      make_env,
+      policy,
+      seeds,
+      jax.random.key(_SEED_OF_ACTING),
+      lambda step: bar.update(step, f"of the steps of {count} episodes"),
+    )
+    bar.update(max_steps, describe(evaluation))
+  return evaluation
+
+
+def describe(evaluation: rollout.Evaluation) -> str:
+  """Returns one line: successes with their interval, or the mean return."""
+  found = evaluation.summary()
+  if found["success_rate"] is None:
+    return (
+      f"return {found['mean_return']:.4g} "
+      f"± {found['standard_error']:.2g} over {found['episodes']} episodes"
+    )
+  return (
+    f"{found['successes']}/{found['episodes']} successes = "
+    f"{found['success_rate']:.0%} [{found['low']:.0%}, {found['high']:.0%}]"
+  )
+
+
+def film(
+  loaded: Loaded,
+  evaluation: rollout.Evaluation,
+  output: pathlib.Path,
+  count: int,
+  height: int,
+) -> tuple[pathlib.Path, ...]:
+  """Writes an MP4 of each of the first `count` episodes; returns the paths."""
+  paths = []
+  for episode in evaluation.episodes[:count]:
+    path = output / f"seed_{episode.seed}_{_outcome(episode)}.mp4"
+    env, camera = loaded.make_stage(height)
+    try:
+      rollout.record(env, episode.seed, episode.actions, camera, path)
+    finally:
+      env.close()
+    paths.append(path)
+  return tuple(paths)
+
+
+def _outcome(episode: rollout.Episode) -> str:
+  if episode.success is None:
+    return f"return_{episode.total_reward:.4g}"
+  return "success" if episode.success else "failure"
+
+
+def print_report(report: Report) -> None:
+  """Prints rates or returns, a histogram of success, and the paths."""
+  found = report.evaluation.summary()
+  table = rich.table.Table("measure", "value", title=str(report.checkpoint))
+  if found["success_rate"] is None:
+    table.add_row("episodes", str(found["episodes"]))
+    table.add_row(
+      "mean return",
+      f"{found['mean_return']:.4g} ± {found['standard_error']:.2g} "
+      "(standard error)",
+    )
+    table.add_row(
+      "lowest, highest",
+      f"{found['lowest_return']:.4g}, {found['highest_return']:.4g}",
+    )
+  else:
+    table.add_row("success ever", describe(report.evaluation))
+    table.add_row(
+      "held at the end",
+      f"{found['held_rate']:.0%} "
+      f"[{found['held_low']:.0%}, {found['held_high']:.0%}]",
+    )
+    table.add_row("mean return", f"{found['mean_return']:.4g}")
+    for reward, count in found["highest_reward_histogram"].items():
+      table.add_row(f"highest reward {reward}", f"{count:>3} " + "█" * count)
+  table.add_row("results", str(report.results))
+  for path in report.videos:
+    table.add_row("video", str(path))
+  rich.console.Console().print(table)

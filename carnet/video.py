@@ -1,0 +1,28 @@
+"""Videos for people to look at: H.264 in MP4."""
+
+import pathlib
+from collections.abc import Iterable
+
+import numpy as np
+from jaxtyping import UInt8
+
+
+def write(
+  path: pathlib.Path,
+  frames: Iterable[UInt8[np.ndarray, "H W 3"]],
+  frames_per_second: int,
+) -> None:
+  """Writes frames of equal, even height and width; whole or not at all."""
+  import av  # 35 MB of FFmpeg, which training does without
+
+  draft = path.with_suffix(".tmp.mp4")
+  with av.open(str(draft), mode="w") as container:
+    stream = container.add_stream("libx264", rate=frames_per_second)
+    stream.pix_fmt = "yuv420p"
+    for index, image in enumerate(frames):
+      if index == 0:
+        stream.height, stream.width = image.shape[:2]
+      frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+      container.mux(stream.encode(frame))
+    container.mux(stream.encode())
+  draft.replace(path)
