@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import types
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float32
@@ -68,7 +68,7 @@ class Vector:
     count: int,
     seed: int = 0,
     processes: int = 0,
-    timeout: float = 60.0,
+    timeout: int | float = 60.0,
     max_restarts: int = 10,
   ) -> None:
     if count < 1 or processes < 0 or seed < 0 or timeout <= 0:
@@ -189,7 +189,7 @@ class Vector:
     self._live = False
     self._backend.close()
 
-  def __enter__(self) -> Self:
+  def __enter__(self) -> "Vector":
     return self
 
   def __exit__(

@@ -86,7 +86,7 @@ class Processes:
     make: Callable[[], base.Env],
     count: int,
     processes: int,
-    timeout: float,
+    timeout: int | float,
   ) -> None:
     pickled, used = _pickled(make), min(processes, count)
     bounds = [count * i // used for i in range(used + 1)]
@@ -144,7 +144,7 @@ class _Worker:
   """A process, started anew when it is next needed after it has failed."""
 
   def __init__(
-    self, make: bytes, members: range, count: int, timeout: float
+    self, make: bytes, members: range, count: int, timeout: int | float
   ) -> None:
     self.members = members
     self._make, self._count, self._timeout = make, count, timeout
