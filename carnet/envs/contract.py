@@ -3,24 +3,29 @@
 In the manner of dm_env/test_utils.py: each message says which law was broken.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
-from carnet.envs import base
+from carnet.envs import base, spaces
+
+# [T, A], or one `base.Action` a step: numbers of classes, dictionaries
+Actions = np.ndarray | Sequence[Any]
 
 
 def check(
-  make: Callable[[], base.Env], actions: np.ndarray, seed: int = 0
+  make: Callable[[], base.Env], actions: Actions, seed: int = 0
 ) -> None:
   """Raises AssertionError unless the environments that `make` gives obey.
 
-  `actions` [T, A] are applied in order, and at most one episode is played.
+  `actions` are applied in order, and at most one episode is played.
   """
   env = make()
   try:
     assert isinstance(env, base.Env), "it lacks an attribute of base.Env"
     assert env.control_hz > 0, "control_hz is not a frequency"
+    _check_action_space(env.action_space)
     _check_must_reset(env, actions[0])
     steps = _play(env, actions, seed)
     for step in steps:
@@ -33,7 +38,23 @@ def check(
     env.close()
 
 
-def _play(env: base.Env, actions: np.ndarray, seed: int) -> list[base.Step]:
+def random_actions(env: base.Env, steps: int, seed: int = 0) -> list[Any]:
+  """Returns actions for `check`, drawn from the action space."""
+  generator = np.random.default_rng(seed)
+  return [spaces.sample(env.action_space, generator) for _ in range(steps)]
+
+
+def _check_action_space(space: base.Space | dict[str, base.Space]) -> None:
+  parts = space if isinstance(space, dict) else {"": space}
+  assert parts, "there is no action"
+  for part in parts.values():
+    dtype = "int32" if part.classes else "float32"
+    assert part.dtype == dtype, f"an action of {part.dtype} should be {dtype}"
+    low, high = spaces.bounds(part)
+    assert np.all(low <= high), "an action's bounds cross"
+
+
+def _play(env: base.Env, actions: Actions, seed: int) -> list[base.Step]:
   steps = [env.reset(seed)]
   for action in actions:
     if steps[-1].is_last:
@@ -42,7 +63,7 @@ def _play(env: base.Env, actions: np.ndarray, seed: int) -> list[base.Step]:
   return steps
 
 
-def _check_must_reset(env: base.Env, action: np.ndarray) -> None:
+def _check_must_reset(env: base.Env, action: Any) -> None:
   try:
     env.step(action)
   except RuntimeError:
@@ -61,8 +82,13 @@ def _check_observation(
     array = observation[name]
     assert array.shape == space.shape, f"{name} has shape {array.shape}"
     assert array.dtype == space.dtype, f"{name} has dtype {array.dtype}"
-    assert np.all(array >= space.low), f"{name} is below its space"
-    assert np.all(array <= space.high), f"{name} is above its space"
+    low, high = spaces.bounds(space)
+    assert np.all(array >= low), f"{name} is below its space"
+    assert np.all(array <= high), f"{name} is above its space"
+    if space.classes:
+      assert np.all((array >= 0) & (array < space.classes)), (
+        f"{name} is none of its classes"
+      )
     assert np.all(np.isfinite(array)), f"{name} is not finite"
 
 
@@ -80,11 +106,12 @@ def _check_flags(steps: list[base.Step]) -> None:
 def _check_repeatable(
   make: Callable[[], base.Env],
   env: base.Env,
-  actions: np.ndarray,
+  actions: Actions,
   seed: int,
   steps: list[base.Step],
 ) -> None:
   """The same again: in the same environment, a new one, and unobserved."""
+  _play(env, actions[:1], seed + 1)
   _check_same(steps, _play(env, actions, seed), "after another episode")
   other = make()
   try:

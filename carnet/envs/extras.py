@@ -1,0 +1,16 @@
+"""Packages that only some tasks need, imported when one of them is made."""
+
+import importlib
+from types import ModuleType
+
+from carnet import errors
+
+
+def load(module: str, extra: str) -> ModuleType:
+  """Returns the module; `UserError` naming our `extra` where it is absent."""
+  try:
+    return importlib.import_module(module)
+  except ModuleNotFoundError as error:
+    raise errors.UserError(
+      f"{error.name} is not installed: pip install 'carnet[{extra}]'"
+    ) from error
