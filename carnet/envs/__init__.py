@@ -17,6 +17,7 @@ from carnet.envs import base, extras
 _TASKS = {
   "aloha/transfer_cube": ("carnet.envs.aloha", "transfer_cube"),
   "aloha/insertion": ("carnet.envs.aloha", "insertion"),
+  "catch": ("carnet.envs.jax_env", "catch"),
   "crafter/noreward": ("carnet.envs.crafter", "noreward"),
   "crafter/reward": ("carnet.envs.crafter", "reward"),
 }

@@ -13,10 +13,18 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, UInt8
 
+from carnet.envs import base
+
 ROWS, COLUMNS = 10, 5
 IMAGE_SHAPE = (16, 16, 1)
 ACTIONS = 3
+CONTROL_HZ = 10.0  # for films
+SUCCESS_REWARD = 1.0
 _CELL_WIDTH = 3  # pixels; a row is one pixel high
+
+# Under the names of `base.Env`, as of every functional environment.
+observation_space = {"image": base.Space(IMAGE_SHAPE, "uint8", 0.0, 255.0)}
+action_space = base.Space((), "int32", 0.0, ACTIONS - 1.0, ACTIONS)
 
 
 @flax.struct.dataclass
