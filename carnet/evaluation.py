@@ -30,7 +30,7 @@ class Loaded:
     policy: acts.
     make_env: makes an environment to be evaluated in.
     make_stage: height -> an environment to be filmed in, and its camera.
-    max_steps: of an episode, for the progress bar; 0 where nobody knows.
+    max_steps: of an episode, for the progress bar; None: nobody knows.
     facts: kept with the results, such as the task.
   """
 
@@ -38,7 +38,7 @@ class Loaded:
   policy: rollout.Policy
   make_env: Callable[[], base.Env]
   make_stage: Callable[[int], tuple[base.Env, str]]
-  max_steps: int
+  max_steps: int | None
   facts: dict[str, Any]
 
 
@@ -102,7 +102,7 @@ def run(
   policy: rollout.Policy,
   make_env: Callable[[], base.Env],
   seeds: Sequence[int],
-  max_steps: int,
+  max_steps: int | None,
 ) -> rollout.Evaluation:
   """Rolls out one episode a seed in lock-step, with a progress bar."""
   count = len(seeds)
@@ -114,7 +114,8 @@ def run(
       jax.random.key(_SEED_OF_ACTING),
       lambda step: bar.update(step, f"of the steps of {count} episodes"),
     )
-    bar.update(max_steps, describe(evaluation))
+    longest = max(episode.length for episode in evaluation.episodes)
+    bar.update(max_steps or longest, describe(evaluation))
   return evaluation
 
 

@@ -22,10 +22,11 @@ class Bar(Protocol):
 
 
 @contextlib.contextmanager
-def bar(title: str, total: int, completed: int = 0) -> Iterator[Bar]:
+def bar(title: str, total: int | None, completed: int = 0) -> Iterator[Bar]:
   """Yields a live bar on a terminal, and lines every 10 seconds elsewhere.
 
   `completed` was done by an earlier run and does not count for the estimate.
+  A total of None is unknown: there is no estimate.
   """
   if not sys.stdout.isatty():
     yield _Lines(title, total, completed)
@@ -53,20 +54,25 @@ class _Live:
 
 
 class _Lines:
-  def __init__(self, title: str, total: int, completed: int) -> None:
+  def __init__(self, title: str, total: int | None, completed: int) -> None:
     self._title, self._total, self._first = title, total, completed
     self._start = time.monotonic()
     self._next = self._start
-    print(f"{title}: {completed}/{total}", flush=True)
+    self._print(completed)
 
   def update(self, completed: int, note: str = "") -> None:
     now = time.monotonic()
-    if now < self._next and completed < self._total:
+    if now < self._next and completed != self._total:
       return
     self._next = now + _LOG_EVERY_SECONDS
     spent = now - self._start
     rate = (completed - self._first) / spent if spent > 0 else 0.0
-    left = f"{(self._total - completed) / rate:.0f} s left" if rate else "..."
-    print(
-      f"{self._title}: {completed}/{self._total}, {left} {note}", flush=True
-    )
+    if self._total is not None:
+      left = f"{(self._total - completed) / rate:.0f} s left" if rate else "..."
+      note = f"{left} {note}"
+    self._print(completed, note)
+
+  def _print(self, completed: int, note: str = "") -> None:
+    of = "" if self._total is None else f"/{self._total}"
+    told = f", {note}" if note else ""
+    print(f"{self._title}: {completed}{of}{told}", flush=True)

@@ -23,7 +23,19 @@ PRESETS = {
 def default_config() -> config_dict.ConfigDict:
   """Returns the locked configuration of the code's defaults, at 1m."""
   config = config_dict.create(
+    agent="dreamer",  # which family the scripts hand the configuration to
     seed=0,
+    # Steps of the policy, of all environments together; the original counts
+    # them times the action repeat when it logs, and so does `frames` here.
+    total_steps=1_100_000,
+    devices=0,  # first so many devices share each batch; 0 takes all
+    fsdp=False,  # also split large leaves of the state over the devices
+    # Start from a part of another run: stored paths are renamed first, then
+    # matched in full.
+    from_checkpoint="",
+    from_checkpoint_regex="agent/params/.*",  # leaves to take
+    from_checkpoint_exclude="",  # leaves of them to leave as initialised
+    from_checkpoint_rename=(),  # "pattern => replacement", the first match wins
     batch_size=16,
     batch_length=64,
     replay_context=1,  # steps before a batch that give the first latent
@@ -105,7 +117,84 @@ def default_config() -> config_dict.ConfigDict:
     schedule="const",  # "linear": down to a tenth; "cosine": to about 0
     anneal=0,  # steps until then, the warm-up's included
   )
+  config.replay = config_dict.create(
+    # "host": numpy arrays, kept in chunks. "device": rings in the memory of
+    # the accelerator; sampled uniformly, inside the compiled updates.
+    memory="host",
+    capacity=5_000_000,  # steps
+    chunk_size=1024,  # steps of a file
+    online=True,  # host: every sequence is also replayed once when it is new
+    uniform=1.0,  # host: share of sequences drawn uniformly
+    recency=0.0,  # host: share drawn by age
+  )
+  config.loop = config_dict.create(
+    environments=16,
+    processes=0,  # that environments step in; 0 is this one
+    process_timeout=60.0,  # seconds of a step, then a process is replaced
+    max_restarts=10,  # of processes or broken environments; then it stops
+    train_ratio=32.0,  # replayed steps for each step of the policy
+    # Of the updates that are due, so many run as one compiled program; others
+    # one by one.
+    updates_per_dispatch=8,
+    # For environments written in JAX: environment, replay, acting and updates
+    # in one program, of so many steps of each environment.
+    compiled=False,
+    steps_per_dispatch=16,
+  )
+  config.environment = environment_config()
+  config.evaluation = config_dict.create(
+    every_steps=0,  # episodes on environments of their own; 0 is never
+    episodes=10,
+    first_seed=0,
+    # "sample": as the original, whose `mode="eval"` changes nothing; the
+    # paper's text leaves it open. "mode": the likeliest action.
+    actions="sample",
+    video_every_steps=0,  # open-loop predictions; 0 is never
+    video_sequences=4,
+    video_context=16,  # steps that the model sees before it goes on alone
+  )
+  config.checkpoint = config_dict.create(
+    every_steps=0,  # 0: only by time, and at the end
+    every_seconds=900.0,  # the original; 0 is never
+    keep_latest=2,
+    keep_best=1,  # by evaluation/mean_return
+    keep_every_steps=0,  # also keep multiples of this; 0 keeps none
+  )
+  config.log_every_steps = 1000
   return config.lock()
+
+
+def environment_config() -> config_dict.ConfigDict:
+  """Returns the task, and the options of each suite by its name."""
+  config = config_dict.create(
+    name="dmc/walker_walk",
+    repeat=1,  # frames of an action; 2 in the published curves of DMC
+  )
+  config.dmc = config_dict.create(
+    pixels=False,  # observe one image instead of the vectors
+    image_size=64,
+    shadows=True,  # as the original draws; without, other and faster images
+  )
+  config.crafter = config_dict.create(image_size=64, length=10_000)
+  config.atari = config_dict.create(
+    image_size=96,  # 64 in the published curves and for Atari 100k
+    gray=True,
+    repeat=4,
+    pooling=2,  # frames that the picture is made of
+    aggregate="max",
+    sticky=True,
+    actions="all",  # or "needed"
+    lives="unused",  # or "discount", "reset"
+    noops=0,
+    autostart=False,
+    clip_reward=False,
+    length=108_000,  # frames
+  )
+  config.gym = config_dict.create(
+    image_size=64,  # images are resized to it; 0 leaves them as they are
+    max_steps=0,  # step limit in place of the registered one; 0 keeps it
+  )
+  return config
 
 
 def set_size(config: config_dict.ConfigDict, name: str) -> None:

@@ -4,6 +4,7 @@ Source: `_apply_replay_context` of dreamerv3/agent.py. Axes: B batch, K context
 steps, T trained steps.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 import jax
@@ -43,3 +44,28 @@ def apply(
   before = {name: x[:, steps - 1 : -1] for name, x in actions.items()}
   start = jax.tree.map(choose, stored, carried)
   return batch | {"previous_action": before, "start": start}
+
+
+def make_batch(
+  steps: int, actions: Iterable[str], found: Tree, names: Iterable[str]
+) -> Tree:
+  """Returns a batch of replayed sequences, each with its stored latent.
+
+  Args:
+    steps: K.
+    actions: keys of the action; a replay has them as "action/<key>".
+    found: arrays [B, K + T, ...] of a replay, latents included.
+    names: other keys that an update reads.
+  """
+  stored = rssm.Latent(
+    found["deter"].astype(jnp.float32), found["stoch"].astype(jnp.float32)
+  )
+  first = jax.tree.map(lambda x: x[:, 0], stored)
+  return apply(
+    steps,
+    {name: found[name] for name in names},
+    {name: found[f"action/{name}"] for name in actions},
+    stored,
+    jnp.zeros(found["deter"].shape[0], jnp.int32),
+    first,
+  )

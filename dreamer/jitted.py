@@ -1,13 +1,12 @@
 """Environment, acting, replay and updates in one compiled program.
 
-For environments written in JAX: a module with `reset(key)` and
+For environments written in JAX: a module or object with `reset(key)` and
 `step(state, action, key)` of one environment, such as `carnet.envs.catch`. Its
 timestep has `reward`, `is_first`, `is_last`, `is_terminal` and observation keys
-as attributes. Axes: E environments, B batch, T time.
+as attributes. Axes: E environments.
 """
 
 import dataclasses
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -17,11 +16,9 @@ from flax import nnx
 from jaxtyping import Array
 from ml_collections import config_dict
 
-from dreamer import agent as agent_lib
-from dreamer import context, device_replay, learner, noise, rssm
+from dreamer import device_replay, learner, policy, updates
 
 Tree = dict[str, Any]
-_FLAGS = ("is_first", "is_last", "is_terminal")
 
 
 class Program(NamedTuple):
@@ -35,198 +32,154 @@ class Program(NamedTuple):
 
 @flax.struct.dataclass
 class LoopState:
-  """Everything that changes: a checkpoint of it resumes exactly."""
+  """What changes besides the agent's train state and the replay."""
 
-  train: learner.TrainState
   environments: Any
   timestep: Any
-  latent: rssm.Latent
-  action: Any
-  replay: device_replay.DeviceReplay
+  acting: policy.Carry
   env_steps: Any  # int32 [], of each environment
   returns: Any  # [E], of the episodes in progress
 
 
 def init(
   config: config_dict.ConfigDict, spec: learner.Spec, environment: Any
-) -> tuple[Program, LoopState]:
+) -> tuple[Program, learner.TrainState, LoopState]:
   """Returns the program and the state before its first step."""
   graph, train = learner.init_state(config, spec)
   program = Program(config, spec, graph, environment)
   count = config.loop.environments
-  keys = jax.random.split(jax.random.key(config.seed + 1), count)
-  environments, timestep = jax.vmap(environment.reset)(keys)
-  agent = learner.merge(graph, train.params)
-  latent = agent.rssm.initial(count)
-  action = {
-    name: jnp.zeros((count, *space.shape), _action_dtype(space.classes))
-    for name, space in spec.actions.items()
-  }
-  step = _record(program, timestep, action, latent)
-  replay = device_replay.create(config.loop.capacity // count, step)
-  state = LoopState(
+  environments, timestep = _begin(program, 1, count)
+  acting = policy.initial(config, spec, count)
+  return (
+    program,
     train,
-    environments,
-    timestep,
-    latent,
-    action,
-    replay,
-    jnp.int32(0),
-    jnp.zeros(count, jnp.float32),
+    LoopState(
+      environments,
+      timestep,
+      acting,
+      jnp.int32(0),
+      jnp.zeros(count, jnp.float32),
+    ),
   )
-  return program, state
 
 
-def iterate(program: Program, state: LoopState) -> tuple[LoopState, Tree]:
-  """Returns the state after `loop.steps` steps of each environment, and as many
-  updates as the ratio asks for; and metrics.
+def iterate(
+  program: Program,
+  train: learner.TrainState,
+  loop: LoopState,
+  replay: device_replay.DeviceReplay,
+  steps: int,
+  count: int,
+) -> tuple[learner.TrainState, LoopState, device_replay.DeviceReplay, Tree]:
+  """Returns all three after `steps` steps of each environment, then `count`
+  updates; and metrics.
 
   The mean return of episodes that ended meanwhile is NaN when none did.
   """
-  loop = program.config.loop
-  state, (ended, returns) = jax.lax.scan(
-    lambda carry, _: act(program, carry), state, length=loop.steps
+
+  def step(carry: tuple[Any, Any], _: None) -> tuple[Any, Any]:
+    loop, replay = carry
+    loop, record, outcome = act(program, train.params, loop)
+    return (loop, device_replay.add(replay, record)), outcome
+
+  (loop, replay), (ended, returns) = jax.lax.scan(
+    step, (loop, replay), length=steps
   )
-  count = jnp.sum(ended, dtype=jnp.float32)
+  episodes = jnp.sum(ended, dtype=jnp.float32)
   metrics = {
-    "episode/return": jnp.sum(jnp.where(ended, returns, 0)) / count,
-    "episode/count": count,
+    "episode/return": jnp.sum(jnp.where(ended, returns, 0)) / episodes,
+    "episode/count": episodes,
   }
-  state, losses = jax.lax.scan(
-    lambda carry, _: update(program, carry), state, length=loop.updates
-  )
-  return state, metrics | jax.tree.map(jnp.mean, losses)
+  if count:
+    train, replay, losses = updates.on_replay(
+      program.config, program.spec, program.graph, train, replay, count
+    )
+    metrics |= jax.tree.map(jnp.mean, losses)
+  return train, loop, replay, metrics
 
 
 def act(
-  program: Program, state: LoopState
-) -> tuple[LoopState, tuple[Array, Array]]:
-  """Steps every environment once; returns which episodes ended, and returns."""
-  config = program.config
-  agent = learner.merge(program.graph, state.train.params)
-  key = jax.random.fold_in(jax.random.key(config.seed + 2), state.env_steps)
-  latent_key, action_key, environment_key = jax.random.split(key, 3)
-  count = state.timestep.reward.shape[0]
-  observation = _observation(program, state.timestep)
-  gumbel = jax.random.gumbel(latent_key, state.latent.stoch.shape)
-  latent, _ = agent.rssm.observe_step(
-    state.latent,
-    agent.action_vector(state.action),
-    agent.encoder(observation),
-    state.timestep.is_first,
-    gumbel,
+  program: Program, params: Tree, loop: LoopState
+) -> tuple[LoopState, Tree, tuple[Array, Array]]:
+  """Steps every environment once.
+
+  Returns the state, what the replay keeps of the step, and (which episodes
+  ended, returns).
+  """
+  key = jax.random.fold_in(
+    jax.random.key(program.config.seed + 2), loop.env_steps
   )
-  policy = agent.actor(latent.feature)
-  drawn = noise.draw_actions(program.spec.actions, (count,), action_key)
-  action = noise.sample_actions(policy, drawn)
-  step = _record(program, state.timestep, action, latent)
-  keys = jax.random.split(environment_key, count)
+  policy_key, environment_key = jax.random.split(key)
+  acting = policy.act(
+    program.config,
+    program.spec,
+    program.graph,
+    params,
+    loop.acting,
+    _observation(program, loop.timestep),
+    loop.timestep.is_first,
+    policy_key,
+  )
+  step = _record(program, loop.timestep, acting)
+  keys = jax.random.split(environment_key, loop.returns.shape[0])
   environments, timestep = jax.vmap(program.environment.step)(
-    state.environments, *_plain(action), keys
+    loop.environments, _plain(acting.action), keys
   )
   returns = jnp.where(
-    timestep.is_first, 0, state.returns + timestep.reward
+    timestep.is_first, 0, loop.returns + timestep.reward
   ).astype(jnp.float32)
-  after = dataclasses.replace(
-    state,
+  after = LoopState(
+    environments,
+    timestep,
+    acting,
+    loop.env_steps + 1,
+    returns,
+  )
+  return after, step, (timestep.is_last, returns)
+
+
+def evaluate(
+  program: Program, params: Tree, loop: LoopState, steps: int
+) -> tuple[Array, Array]:
+  """Returns the mean return of the episodes of `steps` steps, and how many.
+
+  Sampled actions, as the original evaluates; nothing is learned or recorded.
+  """
+  count = loop.returns.shape[0]
+  environments, timestep = _begin(program, 4, count)
+  fresh = dataclasses.replace(
+    loop,
     environments=environments,
     timestep=timestep,
-    latent=latent,
-    action=action,
-    replay=device_replay.add(state.replay, step),
-    env_steps=state.env_steps + 1,
-    returns=returns,
-  )
-  return after, (timestep.is_last, returns)
-
-
-def update(program: Program, state: LoopState) -> tuple[LoopState, Tree]:
-  """Trains on one batch of replayed sequences; returns its losses."""
-  config = program.config
-  key = jax.random.fold_in(jax.random.key(config.seed + 3), state.train.step)
-  length = config.batch_length + config.replay_context
-  found, places = device_replay.sample(
-    state.replay, config.batch_size, length, key
-  )
-  batch = make_batch(config, program.spec, found)
-  train, known = learner.train_step(
-    config, program.spec, program.graph, state.train, batch
-  )
-  latent = known["latent"]
-  times, rows = places
-  replay = device_replay.write_back(
-    state.replay,
-    (times[:, config.replay_context :], rows),
-    {"deter": latent.deter, "stoch": latent.stoch},
-  )
-  after = dataclasses.replace(state, train=train, replay=replay)
-  return after, known["metrics"]
-
-
-def make_batch(
-  config: config_dict.ConfigDict, spec: learner.Spec, found: Mapping[str, Any]
-) -> Tree:
-  """Returns what the loss sees of sequences [B, K + T, ...].
-
-  Of the K context steps, the stored latent of the last is the start: sequences
-  are drawn anew each time, so none goes on from the batch before.
-  """
-  names = (*spec.observations, *_FLAGS, "reward")
-  stored = rssm.Latent(found["deter"], found["stoch"].astype(jnp.float32))
-  first = jax.tree.map(lambda x: x[:, 0], stored)
-  return context.apply(
-    config.replay_context,
-    {name: found[name] for name in names},
-    {name: found["action"][name] for name in spec.actions},
-    stored,
-    jnp.zeros(found["reward"].shape[0], jnp.int32),
-    first,
+    acting=policy.initial(program.config, program.spec, count),
+    returns=jnp.zeros_like(loop.returns),
   )
 
+  def step(carry: LoopState, _: None) -> tuple[LoopState, Any]:
+    carry, _record, outcome = act(program, params, carry)
+    return carry, outcome
 
-def _record(
-  program: Program, timestep: Any, action: Tree, latent: rssm.Latent
-) -> Tree:
+  _, (ended, returns) = jax.lax.scan(step, fresh, length=steps)
+  episodes = jnp.sum(ended, dtype=jnp.float32)
+  return jnp.sum(jnp.where(ended, returns, 0)) / episodes, episodes
+
+
+def _begin(program: Program, purpose: int, count: int) -> tuple[Any, Any]:
+  base = jax.random.key(program.config.seed + purpose)
+  return jax.vmap(program.environment.reset)(jax.random.split(base, count))
+
+
+def _record(program: Program, timestep: Any, acting: policy.Carry) -> Tree:
   """Returns what the replay keeps of a step."""
   step = _observation(program, timestep)
-  step |= {name: getattr(timestep, name) for name in (*_FLAGS, "reward")}
-  stoch = latent.stoch.astype(jnp.uint8)  # one-hot
-  return step | {"action": action, "deter": latent.deter, "stoch": stoch}
+  step |= {name: getattr(timestep, name) for name in (*learner.FLAGS, "reward")}
+  return step | policy.record(acting)
 
 
 def _observation(program: Program, timestep: Any) -> Tree:
   return {n: getattr(timestep, n) for n in program.spec.observations}
 
 
-def _plain(action: Tree) -> tuple[Any]:
+def _plain(action: Tree) -> Any:
   """Returns the action as an environment takes it: bare if there is one."""
-  return (action["action"] if list(action) == ["action"] else action,)
-
-
-def _action_dtype(classes: int) -> Any:
-  return jnp.int32 if classes else jnp.float32
-
-
-def evaluate(
-  program: Program, state: LoopState, steps: int
-) -> tuple[Array, Array]:
-  """Returns the mean return of the episodes of `steps` steps, and how many.
-
-  Sampled actions, as the original evaluates; nothing is learned.
-  """
-  count = state.returns.shape[0]
-  keys = jax.random.split(jax.random.key(program.config.seed + 4), count)
-  environments, timestep = jax.vmap(program.environment.reset)(keys)
-  agent: agent_lib.Agent = learner.merge(program.graph, state.train.params)
-  fresh = dataclasses.replace(
-    state,
-    environments=environments,
-    timestep=timestep,
-    latent=agent.rssm.initial(count),
-    returns=jnp.zeros_like(state.returns),
-  )
-  _, (ended, returns) = jax.lax.scan(
-    lambda carry, _: act(program, carry), fresh, length=steps
-  )
-  episodes = jnp.sum(ended, dtype=jnp.float32)
-  return jnp.sum(jnp.where(ended, returns, 0)) / episodes, episodes
+  return action["action"] if list(action) == ["action"] else action

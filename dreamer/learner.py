@@ -23,6 +23,7 @@ from dreamer import behavior, noise, optim, world_model
 from dreamer import spaces as spaces_lib
 
 Tree = dict[str, Any]
+FLAGS = ("is_first", "is_last", "is_terminal")
 
 
 class Spec(NamedTuple):
@@ -47,13 +48,18 @@ def make_agent(
   config: config_dict.ConfigDict, spec: Spec
 ) -> tuple[nnx.GraphDef, Tree]:
   """Returns the networks as a graph and their initial parameters."""
-
-  def init() -> agent_lib.Agent:
-    rngs = nnx.Rngs(config.seed)
-    return agent_lib.Agent(config, spec.observations, spec.actions, rngs)
-
-  graph, state = nnx.split(init())
+  graph, state = nnx.split(_build(config, spec))
   return graph, nnx.to_pure_dict(state)
+
+
+def make_graph(config: config_dict.ConfigDict, spec: Spec) -> nnx.GraphDef:
+  """Returns the graph alone, for parameters from elsewhere."""
+  return nnx.graphdef(nnx.eval_shape(lambda: _build(config, spec)))
+
+
+def _build(config: config_dict.ConfigDict, spec: Spec) -> agent_lib.Agent:
+  rngs = nnx.Rngs(config.seed)
+  return agent_lib.Agent(config, spec.observations, spec.actions, rngs)
 
 
 def merge(graph: nnx.GraphDef, params: Tree) -> agent_lib.Agent:
@@ -123,7 +129,7 @@ def loss(
     return_range,
   )
   losses |= {
-    name: jnp.mean(value, axis=1).reshape((b, t))
+    name: jnp.mean(value, axis=0).reshape((b, t))
     for name, value in found.items()
   }
   metrics |= more
@@ -136,7 +142,7 @@ def loss(
       batch["is_last"].astype(jnp.float32),
       batch["is_terminal"].astype(jnp.float32),
       batch["reward"],
-      outcome.returns[:, 0].reshape((b, t)),
+      outcome.returns[0].reshape((b, t)),
       agent.critic(real),
       slow(real),
     )

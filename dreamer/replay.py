@@ -150,7 +150,10 @@ class Replay:
       self._shrink()
 
   def sample(
-    self, batch_size: int, train: bool = True
+    self,
+    batch_size: int,
+    train: bool = True,
+    rng: np.random.Generator | None = None,
   ) -> dict[str, np.ndarray]:
     """Returns arrays [B, L, ...], and int64 "stepid" [B, L] for writing back.
 
@@ -160,6 +163,7 @@ class Replay:
     Args:
       batch_size: B.
       train: also drains the online queue.
+      rng: draws instead of the buffer's own source, which then stays as it is.
 
     Raises:
       UserError: no stream has `length` steps yet.
@@ -172,7 +176,7 @@ class Replay:
           f"a batch needs sequences of {self.length} steps and the longest "
           f"stream has {longest}: collect more, or use shorter batches"
         )
-      items = [self._next(train) for _ in range(batch_size)]
+      items = [self._next(train, rng or self._rng) for _ in range(batch_size)]
       self._contents.counts["sampled"] += batch_size if train else 0
       return self._gather(items)
 
@@ -256,13 +260,13 @@ class Replay:
   def _present(self, item: selectors.Item) -> bool:
     return self._contents.streams[item[0]].holds(item[1], self.length)
 
-  def _next(self, train: bool) -> selectors.Item:
+  def _next(self, train: bool, rng: np.random.Generator) -> selectors.Item:
     queue = self._contents.queue
     while train and self._online and queue:
       item = queue.popleft()
       if self._present(item):
         return item
-    return self._select(self._rng, self._contents.streams, self.length)
+    return self._select(rng, self._contents.streams, self.length)
 
   def _gather(self, items: list[selectors.Item]) -> dict[str, np.ndarray]:
     spec = self._contents.spec or {}

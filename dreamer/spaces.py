@@ -31,6 +31,13 @@ class Space:
     """How many numbers stand for it in a vector, one-hot if discrete."""
     return math.prod(self.shape) * (self.classes or 1)
 
+  @property
+  def dtype(self) -> str:
+    """Of arrays of this space."""
+    if self.is_image:
+      return "uint8"
+    return "int32" if self.classes else "float32"
+
 
 Spaces = Mapping[str, Space]
 

@@ -1,0 +1,108 @@
+"""Training where the environment is compiled too: one program does it all.
+
+Each dispatch steps all environments `loop.steps_per_dispatch` times and runs
+the updates that the train ratio asks for. Files and command line are those of
+`dreamer.train`.
+"""
+
+import contextlib
+import functools
+import pathlib
+from typing import Any
+
+import jax
+from ml_collections import config_dict
+
+from carnet import errors, progress
+from carnet.checkpoint import signals
+from carnet.envs import jax_env
+from dreamer import device_buffer, environment, jitted, monitor, policy, run
+
+Tree = dict[str, Any]
+
+
+def train(
+  config: config_dict.ConfigDict, workdir: pathlib.Path, dry_run: bool = False
+) -> None:
+  """Trains for `config.total_steps`, resuming what `workdir` holds.
+
+  Raises:
+    UserError: the task is not written in JAX, the train ratio does not give
+      whole updates, or `workdir` is another run's.
+  """
+  environments = config.loop.environments
+  stride = environments * config.loop.steps_per_dispatch
+  count = _updates(config, stride)
+  functional = jax_env.functional(config.environment.name)
+  spec = environment.spec_of(jax_env.JaxEnv(functional))
+  run.check_spaces(spec, workdir)
+  program, state, loop = jitted.init(config, spec, functional)
+  buffer = device_buffer.DeviceBuffer(
+    config.replay.capacity // environments,
+    config.replay.chunk_size,
+    policy.example(config, spec, environments),
+  )
+  with (
+    run.open_checkpoint(config, workdir, spec) as checkpoint,
+    signals.graceful() as stop,
+  ):
+    agent = checkpoint.register("agent", state)
+    acting = checkpoint.register("loop", loop)
+    checkpoint.register("replay", buffer)
+    if not run.start(config, checkpoint, workdir, dry_run):
+      return
+    iterate = jax.jit(
+      functools.partial(jitted.iterate, program),
+      static_argnums=(3, 4),
+      donate_argnums=(0, 1, 2),
+    )
+    # as the original: so many sequences before the first update
+    least = config.batch_size * config.batch_length // environments
+    least += config.batch_length + config.replay_context
+    save_at = run.save_schedule(config, stride)
+    length = config.batch_length + config.replay_context
+    look = functools.partial(
+      buffer.look, config.batch_size, length, config.seed
+    )
+    watch = monitor.Monitor(config, spec, program.graph, workdir, stride)
+    step, last = int(acting.value.env_steps) * environments, config.total_steps
+    with (
+      contextlib.closing(run.Log(config, workdir, step, stride)) as log,
+      progress.bar("training", last, step) as bar,
+    ):
+      bar.update(step, "compiling, takes seconds to minutes")
+      while step < last:
+        due = count if buffer.steps >= least else 0
+        agent.value, acting.value, buffer.replay, metrics = iterate(
+          agent.value,
+          acting.value,
+          buffer.replay,
+          config.loop.steps_per_dispatch,
+          due,
+        )
+        buffer.advance(config.loop.steps_per_dispatch)
+        step += stride
+        log.add([metrics])
+        facts = {"replay/steps": float(buffer.steps * environments)}
+        bar.update(min(step, last), log(step, facts))
+        found = watch(step, agent.value.params, look)
+        if found:
+          log.write(step, found)
+        if save_at(step) or step >= last or run.BEST in found or stop:
+          log.flush(step, facts)
+          checkpoint.save(step, metrics=found)
+        if stop:
+          raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
+
+
+def _updates(config: config_dict.ConfigDict, steps: int) -> int:
+  """Returns how many updates follow `steps` steps of the policy."""
+  replayed = config.batch_size * config.batch_length
+  count = steps * config.loop.train_ratio / replayed
+  if count < 1 or count != int(count):
+    raise errors.UserError(
+      f"config.loop.train_ratio={config.loop.train_ratio} gives {count:g} "
+      f"updates after {steps} steps of all environments: change it, or "
+      "config.loop.steps_per_dispatch, so that it is a whole number"
+    )
+  return int(count)

@@ -1,0 +1,91 @@
+"""Values of a configuration that cannot be meant, found before it runs."""
+
+from ml_collections import config_dict
+
+from carnet import config_ranges, errors
+from dreamer import experience, policy
+
+_POSITIVE = (
+  *("total_steps", "batch_size", "batch_length", "horizon", "imag_length"),
+  *("replay_context", "log_every_steps"),
+  *("rssm.deter", "rssm.hidden", "rssm.stoch", "rssm.classes", "rssm.blocks"),
+  *("encoder.depth", "encoder.units", "decoder.depth", "decoder.units"),
+  *("reward.bins", "critic.bins", "return_norm.limit", "optimizer.eps"),
+  *("replay.capacity", "replay.chunk_size", "loop.environments"),
+  *("loop.updates_per_dispatch", "loop.steps_per_dispatch"),
+  *("loop.process_timeout", "environment.repeat", "evaluation.episodes"),
+  *("evaluation.video_sequences", "evaluation.video_context"),
+  "checkpoint.keep_latest",
+)
+_NOT_NEGATIVE = (
+  *("seed", "devices", "loop.processes", "loop.max_restarts"),
+  *("loop.train_ratio", "optimizer.lr", "optimizer.warmup", "optimizer.agc"),
+  *("optimizer.wd", "optimizer.anneal", "behavior.actent", "behavior.slowreg"),
+  *("rssm.free_nats", "replay.uniform", "replay.recency"),
+  *("evaluation.every_steps", "evaluation.first_seed"),
+  *("evaluation.video_every_steps", "checkpoint.every_steps"),
+  *("checkpoint.every_seconds", "checkpoint.keep_best"),
+  "checkpoint.keep_every_steps",
+)
+_FRACTIONS = (
+  *("optimizer.beta1", "optimizer.beta2", "rssm.unimix", "actor.unimix"),
+  *("slow_critic.rate", "return_norm.rate", "behavior.lam"),
+)
+_SCHEDULES = ("const", "linear", "cosine")
+
+
+def check(config: config_dict.ConfigDict) -> None:
+  """Refuses a configuration that cannot be trained.
+
+  Raises:
+    UserError: it names the key and the value.
+  """
+  ranges = config_ranges.Ranges(config)
+  ranges.finite()
+  ranges.positive(*_POSITIVE)
+  ranges.not_negative(*_NOT_NEGATIVE)
+  for key in _FRACTIONS:
+    ranges.require(key, 0 <= ranges.get(key) <= 1, "from 0 to 1")
+  for key, choices in (
+    ("replay.memory", experience.MEMORIES),
+    ("evaluation.actions", policy.ACTIONS),
+    ("optimizer.schedule", _SCHEDULES),
+  ):
+    ranges.one_of(key, choices)
+  low, high = config.return_norm.low, config.return_norm.high
+  ordered = 0 <= low < high <= 100
+  ranges.require("return_norm.low", ordered, "a percentile below `high`")
+  share = config.replay.uniform + config.replay.recency
+  ranges.require("replay.uniform", share > 0, "above 0 if `recency` is 0")
+  blocks = config.rssm.blocks
+  whole = config.rssm.deter % blocks == 0
+  ranges.require("rssm.deter", whole, f"a multiple of rssm.blocks={blocks}")
+  odd = config.reward.bins % 2 == 1 and config.critic.bins % 2 == 1
+  ranges.require("reward.bins", odd, "odd, like critic.bins")
+  seen = config.evaluation.video_context
+  ranges.require(
+    "evaluation.video_context",
+    seen < config.batch_length or not config.evaluation.video_every_steps,
+    f"below batch_length={config.batch_length}",
+  )
+  if config.replay.memory == "device" and config.devices > 1:
+    raise errors.UserError(
+      f"config.replay.memory='device' is the memory of one device: set "
+      f"config.devices=1, not {config.devices}, or replay.memory='host'"
+    )
+  _check_capacity(config)
+
+
+def _check_capacity(config: config_dict.ConfigDict) -> None:
+  """The data of a first batch must fit, whatever is evicted."""
+  length = config.batch_length + config.replay_context
+  count = config.loop.environments
+  least = config.batch_size * config.batch_length + count * (
+    length + config.replay.chunk_size
+  )
+  if config.replay.capacity < least and not config.loop.compiled:
+    raise errors.UserError(
+      f"config.replay.capacity={config.replay.capacity}: {count} environments "
+      f"and batches of {config.batch_size} x {config.batch_length} need at "
+      f"least {least} steps, or a smaller replay.chunk_size"
+    )

@@ -1,0 +1,144 @@
+"""From `config.environment` to environments, and to what the agent sees."""
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from ml_collections import config_dict
+
+from carnet import config as config_lib
+from carnet import envs, errors
+from carnet.envs import base, vector, wrappers
+from dreamer import learner
+from dreamer import spaces as spaces_lib
+
+
+def make(
+  environment: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+) -> base.Env:
+  """Returns one environment: its task, repeated and normalised actions.
+
+  Args:
+    environment: `config.environment` as plain values. The options of a suite
+      are those under its name, what comes before "/" or ":" in the task's.
+    overrides: more of them.
+  """
+  name = environment["name"]
+  suite = suite_of(name)
+  options = dict(environment.get(suite, {})) | dict(overrides or {})
+  if suite == "gym":
+    options = {key: value or None for key, value in options.items()}
+  env = envs.make(name, **options)
+  if environment["repeat"] > 1:
+    env = wrappers.ActionRepeat(env, environment["repeat"])
+  return wrappers.NormalizedActions(env)
+
+
+def suite_of(name: str) -> str:
+  """Returns the suite of a task: what comes before "/" or ":"."""
+  return name.replace(":", "/").split("/")[0]
+
+
+def frames_per_step(config: config_dict.ConfigDict) -> int:
+  """Returns how many frames of the task one step of the policy lasts."""
+  inner = (
+    config.environment.atari.repeat
+    if suite_of(config.environment.name) == "atari"
+    else 1
+  )
+  return config.environment.repeat * inner
+
+
+def open_vector(config: config_dict.ConfigDict) -> vector.Vector:
+  """Returns the environments that training steps in."""
+  loop = config.loop
+  described = config_lib.to_json(config.environment)
+  return vector.Vector(
+    functools.partial(make, described),
+    loop.environments,
+    config.seed,
+    loop.processes,
+    loop.process_timeout,
+    loop.max_restarts,
+  )
+
+
+def spec_of(env: base.Env | vector.Vector) -> learner.Spec:
+  """Returns the spaces as the agent knows them.
+
+  Raises:
+    UserError: a space that no network here can take.
+  """
+  actions = env.action_space
+  named = actions if isinstance(actions, dict) else {"action": actions}
+  return learner.Spec(
+    {k: _space(k, space) for k, space in env.observation_space.items()},
+    {k: _space(k, space) for k, space in named.items()},
+  )
+
+
+def _space(name: str, space: base.Space) -> spaces_lib.Space:
+  if space.classes:
+    return spaces_lib.Space(space.shape, space.classes)
+  if space.dtype == "uint8" and len(space.shape) == 3:
+    return spaces_lib.Space(space.shape, is_image=True)
+  if np.issubdtype(space.dtype, np.floating):
+    return spaces_lib.Space(space.shape)
+  raise errors.UserError(
+    f"'{name}' is {space.dtype} {space.shape}: observations and actions are "
+    "floats, integers with `classes`, or uint8 images [height, width, channels]"
+  )
+
+
+def to_json(spec: learner.Spec) -> dict[str, Any]:
+  """Returns the spaces as JSON values; `from_json` is the inverse."""
+  return {
+    kind: {
+      name: dataclasses.asdict(space) | {"shape": list(space.shape)}
+      for name, space in spaces.items()
+    }
+    for kind, spaces in spec._asdict().items()
+  }
+
+
+def from_json(data: Mapping[str, Any]) -> learner.Spec:
+  """Returns the spaces that `to_json` turned into `data`."""
+
+  def parse(spaces: Mapping[str, Any]) -> dict[str, spaces_lib.Space]:
+    return {
+      name: spaces_lib.Space(tuple(s["shape"]), s["classes"], s["is_image"])
+      for name, s in spaces.items()
+    }
+
+  return learner.Spec(parse(data["observations"]), parse(data["actions"]))
+
+
+def check_same(stored: learner.Spec, found: learner.Spec, where: str) -> None:
+  """Refuses spaces other than those a checkpoint was made with.
+
+  Raises:
+    UserError: every key that came, went or changed.
+  """
+  faults = []
+  for kind in learner.Spec._fields:
+    before, now = getattr(stored, kind), getattr(found, kind)
+    for name in sorted(before.keys() | now.keys()):
+      if before.get(name) != now.get(name):
+        faults.append(
+          f"{kind[:-1]} '{name}' was {_describe(before.get(name))} and is "
+          f"{_describe(now.get(name))}"
+        )
+  if faults:
+    raise errors.UserError(
+      f"the environment is not that of {where}: {'; '.join(faults)}"
+    )
+
+
+def _describe(space: spaces_lib.Space | None) -> str:
+  if space is None:
+    return "absent"
+  if space.is_image:
+    return f"an image {space.shape}"
+  return f"{space.classes or 'float'} {space.shape}"

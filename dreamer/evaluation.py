@@ -1,0 +1,70 @@
+"""DreamerV3 from a checkpoint, ready to be evaluated; it reads nothing else."""
+
+import functools
+import pathlib
+from collections.abc import Mapping
+from typing import Any
+
+from carnet import checkpoint as checkpoint_lib
+from carnet import config as config_lib
+from carnet import evaluation
+from carnet.checkpoint import directory
+from carnet.envs import base
+from dreamer import config as dreamer_config
+from dreamer import environment, learner, policy
+
+
+def load(
+  path: pathlib.Path, overrides: Mapping[str, Any] | None = None
+) -> evaluation.Loaded:
+  """Returns the policy of a checkpoint and its task, digests verified.
+
+  Reads parameters and small files; neither replay nor optimizer are touched.
+
+  Args:
+    path: a step directory, or a workdir for its newest step.
+    overrides: `actions`, "sample" or "mode"; None keeps the configured.
+
+  Raises:
+    UserError: no valid checkpoint, or an environment with other spaces.
+  """
+  step_directory = directory.resolve(path)
+  config = config_lib.from_json(
+    checkpoint_lib.read_json(step_directory, "config.json"),
+    dreamer_config.default_config(),
+  )
+  spec = environment.from_json(
+    checkpoint_lib.read_json(step_directory, "spaces.json")
+  )
+  described = config_lib.to_json(config.environment)
+  make_env = functools.partial(environment.make, described)
+  trial = make_env()
+  try:
+    environment.check_same(spec, environment.spec_of(trial), str(path))
+  finally:
+    trial.close()
+  params = checkpoint_lib.read(step_directory, regex="agent/params/.*")
+  actions = (overrides or {}).get("actions") or config.evaluation.actions
+  graph = learner.make_graph(config, spec)
+  return evaluation.Loaded(
+    step_directory,
+    policy.Policy(config, spec, graph, params["agent"]["params"], actions),
+    make_env,
+    functools.partial(_make_stage, described),
+    None,
+    {
+      "task": config.environment.name,
+      "environment": described,
+      "execution": {"actions": actions},
+    },
+  )
+
+
+def _make_stage(
+  described: Mapping[str, Any], height: int
+) -> tuple[base.Env, str]:
+  # Gymnasium's environments choose the size of their pictures themselves
+  sized = environment.suite_of(described["name"]) != "gym"
+  return environment.make(
+    described, {"render_size": height} if sized else {}
+  ), ""
