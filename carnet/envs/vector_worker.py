@@ -32,6 +32,7 @@ def main(
     members: consecutive numbers of environments.
   """
   spawn.stay_until_parent_ends()
+  os.environ["JAX_PLATFORMS"] = "cpu"  # the accelerator is the parent's
   with contextlib.suppress(EOFError, OSError):  # the parent wants no more
     _Server(pipe, members).serve(make)
   os._exit(0)  # threads that an environment leaves behind cannot hold it
