@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from carnet import errors
-from carnet.envs import base, dmc_pixels, extras, simulator
+from carnet.envs import base, dmc_pixels, extras, simulator, spaces
 
 _CAMERAS = {"quadruped": 2}  # DEFAULT_CAMERAS of the reference; 0 elsewhere
 _UNBOUNDED = 1e10  # dm_control's number for an actuator without limits
@@ -76,10 +76,7 @@ class DmcEnv:
     """Applies the controls; MuJoCo clips them to the actuators' ranges."""
     if not self._steppable:
       raise RuntimeError("the episode is over or has not begun: call reset()")
-    if not np.isfinite(action).all():
-      raise errors.UserError(
-        "the action holds a NaN or an infinity: the policy has diverged"
-      )
+    spaces.check_finite(action)
     step = self._env.step(action)
     self._seen = step.observation
     is_last = step.last()

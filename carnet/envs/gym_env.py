@@ -56,7 +56,7 @@ class GymEnv:
     seen = self.observe() if observe else None
     return base.Step(seen, 0.0, True, False, False)
 
-  def step(self, action: base.Action, observe: bool = True) -> base.Step:
+  def step(self, action: Any, observe: bool = True) -> base.Step:
     """Applies the action."""
     if not self._steppable:
       raise RuntimeError("the episode is over or has not begun: call reset()")

@@ -130,8 +130,9 @@ def observed(leaf: Leaf, observation: Any) -> np.ndarray:
       for i in range(value.shape[2])
     ]
     return np.stack([np.asarray(c) for c in channels], -1)
-  array = np.array(value, leaf.space.dtype)
-  return array - np.int32(leaf.offset) if leaf.offset else array
+  if leaf.offset:
+    return np.asarray(value - leaf.offset, leaf.space.dtype)
+  return np.array(value, leaf.space.dtype)
 
 
 def to_action(space: gymnasium.Space, what: str) -> Callable[[Any], Any]:
@@ -141,12 +142,18 @@ def to_action(space: gymnasium.Space, what: str) -> Callable[[Any], Any]:
       raise errors.UserError(
         f"{what} is a Box of {space.dtype}: not continuous"
       )
-    return lambda action: np.asarray(action, space.dtype).reshape(space.shape)
+    return lambda action: _continuous(action, space)
   if isinstance(space, _Spaces.Discrete):
     count, start = int(space.n), space.start
     # Gymnasium's own dtype, and a scalar: environments hash and compare it.
     return lambda action: start + spaces.category(action, count)
   return lambda action: np.asarray(action, space.dtype).reshape(space.shape)
+
+
+def _continuous(action: Any, space: gymnasium.spaces.Box) -> np.ndarray:
+  array = np.asarray(action, space.dtype).reshape(space.shape)
+  spaces.check_finite(array)
+  return array
 
 
 def nested_action(space: gymnasium.Space, what: str) -> Callable[[Any], Any]:

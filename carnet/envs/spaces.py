@@ -1,8 +1,9 @@
-"""What can be done with a `base.Space`: its bounds, a random element."""
+"""What can be done with a `base.Space`: bounds, random elements, checks."""
 
 import numpy as np
 from jaxtyping import Shaped
 
+from carnet import errors
 from carnet.envs import base
 
 
@@ -10,6 +11,9 @@ def bounds(
   space: base.Space,
 ) -> tuple[Shaped[np.ndarray, "..."], Shaped[np.ndarray, "..."]]:
   """Returns the lowest and highest values as arrays of the space's shape."""
+  if space.classes:
+    zeros = np.zeros(space.shape, space.dtype)
+    return zeros, np.full_like(zeros, space.classes - 1)
   low, high = (np.asarray(b, space.dtype) for b in (space.low, space.high))
   if low.ndim:  # one each, in the order of the flat array
     low = low.reshape(space.shape)
@@ -40,8 +44,16 @@ def _sample(space: base.Space, generator: np.random.Generator) -> np.ndarray:
 
 
 def category(action: np.ndarray | np.integer | int, classes: int) -> int:
-  """Returns the action as an int; ValueError unless in 0 ... classes - 1."""
+  """Returns the action as an int; `UserError` unless in 0 ... classes - 1."""
   value = int(action)
   if not 0 <= value < classes:
-    raise ValueError(f"action {value} is not one of 0 to {classes - 1}")
+    raise errors.UserError(f"action {value} is not one of 0 to {classes - 1}")
   return value
+
+
+def check_finite(action: Shaped[np.ndarray, "..."]) -> None:
+  """Raises `UserError` if a number is none."""
+  if not np.isfinite(action).all():
+    raise errors.UserError(
+      "the action holds a NaN or an infinity: the policy has diverged"
+    )

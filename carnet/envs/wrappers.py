@@ -27,7 +27,7 @@ class Wrapper:
     """Begins the episode named by `seed`."""
     return self.env.reset(seed, observe)
 
-  def step(self, action: base.Action, observe: bool = True) -> base.Step:
+  def step(self, action: Any, observe: bool = True) -> base.Step:
     """Applies the action."""
     return self.env.step(action, observe)
 
@@ -54,7 +54,7 @@ class ActionRepeat(Wrapper):
     self._count = count
     self.control_hz = env.control_hz / count
 
-  def step(self, action: base.Action, observe: bool = True) -> base.Step:
+  def step(self, action: Any, observe: bool = True) -> base.Step:
     """Applies the action `count` times; looks after the last."""
     reward = 0.0
     for left in reversed(range(self._count)):
@@ -84,7 +84,7 @@ class NormalizedActions(Wrapper):
       self._scale = _Scale(inner)
       self.action_space = self._scale.space
 
-  def step(self, action: base.Action, observe: bool = True) -> base.Step:
+  def step(self, action: Any, observe: bool = True) -> base.Step:
     """Applies the action in the units of the environment within."""
     if isinstance(action, dict):
       scaled: Any = {k: v(action[k]) for k, v in self._scales.items()}
@@ -107,7 +107,7 @@ class StepLimit(Wrapper):
     self._left = self._steps
     return self.env.reset(seed, observe)
 
-  def step(self, action: base.Action, observe: bool = True) -> base.Step:
+  def step(self, action: Any, observe: bool = True) -> base.Step:
     """Applies the action, unless the limit is reached."""
     if self._left == 0:
       raise RuntimeError("the episode is over or has not begun: call reset()")

@@ -111,5 +111,5 @@ def test_an_action_beyond_the_last_is_refused():
   env = envs.make("crafter/reward")
   env.reset(0)
   for action in (-1, 17):
-    with pytest.raises(ValueError, match="0 to 16"):
+    with pytest.raises(errors.UserError, match="0 to 16"):
       env.step(action)
