@@ -65,6 +65,7 @@ def test_an_environment_that_raises_here_is_made_again(tmp_path, caplog):
   [
     ("raise", "ValueError: lost the way"),
     ("exit", "the process ended with exit code 7"),
+    ("kill", "the process was ended by SIGKILL (out of memory?)"),
     ("hang", "no answer for 1 seconds"),
   ],
 )

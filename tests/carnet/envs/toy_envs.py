@@ -1,6 +1,7 @@
 """Environments for tests of vectors; processes import this module."""
 
 import os
+import signal
 import time
 
 import numpy as np
@@ -13,7 +14,7 @@ class Walk:
   """A seeded walk whose episodes end by chance; faults on demand.
 
   Args:
-    trouble: what happens at step 3 of an episode with `in_episode(seed)`.
+    trouble: what happens at step 3 of an episode, or in making it.
     path: a file; trouble comes once only, and makes it.
   """
 
@@ -79,6 +80,8 @@ class Walk:
   def _act_up(self):
     if self._trouble == "exit":
       os._exit(7)
+    if self._trouble == "kill":
+      os.kill(os.getpid(), signal.SIGKILL)
     if self._trouble == "hang":
       time.sleep(60)
     if self._trouble == "raise":
