@@ -145,7 +145,6 @@ def to_action(space: gymnasium.Space, what: str) -> Callable[[Any], Any]:
     return lambda action: _continuous(action, space)
   if isinstance(space, _Spaces.Discrete):
     count, start = int(space.n), space.start
-    # Gymnasium's own dtype, and a scalar: environments hash and compare it.
     return lambda action: start + spaces.category(action, count)
   return lambda action: np.asarray(action, space.dtype).reshape(space.shape)
 

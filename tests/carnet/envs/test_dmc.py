@@ -174,6 +174,8 @@ def test_environments_draw_from_any_thread():
 PROGRAM = """
 import sys
 from carnet import envs, errors
+simulators = {"mujoco", "dm_control", "crafter", "ale_py"}
+assert not simulators & set(sys.modules), "importing envs imports no simulator"
 print(sorted(envs.make("dmc/walker_walk").reset(0).observation))
 try:
   env = envs.make("dmc/walker_walk", pixels=True)
