@@ -1,8 +1,8 @@
 """Actor and critic: losses on imagined and on replayed states.
 
 Source: `imag_loss` and `repl_loss` of dreamerv3/agent.py. Axes: N imagined
-trajectories, H1 = H + 1 states each; B batch, T time. All arrays are batch
-first.
+trajectories, H1 = H + 1 states each; B batch, T time. Imagined arrays are time
+first, replayed ones batch first.
 """
 
 from collections.abc import Mapping
@@ -47,7 +47,7 @@ class ReturnRange:
 
 @flax.struct.dataclass
 class Imagined:
-  """What the losses saw: returns [N, H], weights [N, H + 1]."""
+  """What the losses saw: returns [H, N], weights [H + 1, N]."""
 
   returns: Any
   range: ReturnRange
@@ -57,13 +57,13 @@ class Imagined:
 def imagination_losses(
   config: config_dict.ConfigDict,
   action: Mapping[str, Array],
-  reward: Float[Array, "N H1"],
-  keep_on: Float[Array, "N H1"],
+  reward: Float[Array, "H1 N"],
+  keep_on: Float[Array, "H1 N"],
   policy: Mapping[str, heads.Action],
   value: distributions.TwoHot,
   slow_value: distributions.TwoHot,
   percentiles: ReturnRange,
-) -> tuple[dict[str, Float[Array, "N H"]], Imagined, dict[str, Array]]:
+) -> tuple[dict[str, Float[Array, "H N"]], Imagined, dict[str, Array]]:
   """Returns the actor and critic losses, what they used, and metrics.
 
   Args:
@@ -78,27 +78,30 @@ def imagination_losses(
   """
   options, stop = config.behavior, jax.lax.stop_gradient
   discount = 1.0 if config.contdisc else 1 - 1 / config.horizon
-  weights = jnp.cumprod(jnp.float32(discount) * keep_on, 1)
+  weights = jnp.cumprod(jnp.float32(discount) * keep_on, 0)
   weights = weights / jnp.float32(discount)
   mean, slow_mean = value.mean(), slow_value.mean()
   target = slow_mean if options.slowtar else mean
+  unended = jnp.zeros_like(keep_on).T
   returns = ops.lambda_return(
-    jnp.zeros_like(keep_on), 1 - keep_on, reward, target, discount, options.lam
-  )
+    unended, 1 - keep_on.T, reward.T, target.T, discount, options.lam
+  ).T
   percentiles = percentiles.updated(returns, config.return_norm)
   scale = percentiles.scale(config.return_norm.limit)
-  advantage = (returns - target[:, :-1]) / scale
+  advantage = (returns - target[:-1]) / scale
   log_prob = sum(
-    policy[name].log_prob(stop(action[name]))[:, :-1] for name in policy
+    policy[name].log_prob(stop(action[name]))[:-1] for name in policy
   )
-  entropies = {name: policy[name].entropy()[:, :-1] for name in policy}
+  entropies = {name: policy[name].entropy()[:-1] for name in policy}
   entropy = sum(entropies.values())
   reinforce = log_prob * stop(advantage)
   bonus = jnp.float32(options.actent) * entropy
+  # a loss of the last too, for nothing: no slices of the logits to copy
+  ended = jnp.pad(returns, ((0, 1), (0, 0)))
   losses = {
-    "policy": stop(weights[:, :-1]) * -(reinforce + bonus),
-    "value": stop(weights[:, :-1])
-    * _critic_loss(options, value, returns, slow_mean),
+    "policy": stop(weights[:-1]) * -(reinforce + bonus),
+    "value": stop(weights[:-1])
+    * _critic_loss(options, value, ended, slow_mean)[:-1],
   }
   normed = (returns - percentiles.low) / scale
   metrics = {
@@ -142,19 +145,17 @@ def replay_loss(
   returns = ops.lambda_return(
     last, terminal, reward, bootstrap, 1 - 1 / config.horizon, options.lam
   )
+  returns = jnp.pad(returns, ((0, 0), (0, 1)))
   loss = _critic_loss(options, value, returns, slow_value.mean())
-  return (1 - last)[:, :-1] * loss
+  return ((1 - last) * loss)[:, :-1]
 
 
 def _critic_loss(
   options: config_dict.ConfigDict,
   value: distributions.TwoHot,
-  returns: Float[Array, "N H"],
-  slow_mean: Float[Array, "N H1"],
-) -> Float[Array, "N H"]:
+  returns: Float[Array, "*s"],
+  slow_mean: Float[Array, "*s"],
+) -> Float[Array, "*s"]:
   """Returns the cross-entropy of returns, and of the slow critic's mean."""
-  # of all states, the last for nothing: no slices of the logits to copy
-  returns = jnp.pad(returns, ((0, 0), (0, 1)))
-  loss = value.loss(returns)
-  loss = loss + jnp.float32(options.slowreg) * value.loss(slow_mean)
-  return loss[:, :-1]
+  regularizer = value.loss(slow_mean)
+  return value.loss(returns) + jnp.float32(options.slowreg) * regularizer

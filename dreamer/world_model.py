@@ -57,24 +57,25 @@ def imagine(
   latent: rssm.Latent,
   draws: noise.Draws,
   sample: Any,
-) -> tuple[Float[Array, "N H1 F"], Tree]:
-  """Returns features and actions of H + 1 states from every posterior one."""
+) -> tuple[Float[Array, "H1 N F"], Tree]:
+  """Returns features and actions of H + 1 states from every posterior one.
+
+  Time first, as they come: transposing features costs as much as a layer.
+  """
   start = jax.tree.map(
     lambda x: jax.lax.stop_gradient(x.reshape((-1, *x.shape[2:]))), latent
   )
 
-  def act(state: rssm.Latent, drawn: Tree) -> tuple[Array, Tree]:
-    policy = agent.actor(jax.lax.stop_gradient(state.feature))
+  def act(state: rssm.Latent, drawn: Tree) -> tuple[Array, tuple[Array, Tree]]:
+    feature = jax.lax.stop_gradient(state.feature)
+    policy = agent.actor(feature)
     action = jax.tree.map(jax.lax.stop_gradient, sample(policy, drawn))
-    return agent.action_vector(action), action
+    return agent.action_vector(action), (feature, action)
 
   steps = config.imag_length
   first = jax.tree.map(lambda x: x[:, :steps], draws.action)
-  states, actions = agent.rssm.imagine(start, act, draws.prior, first)
-  features = jnp.concatenate([start.feature[:, None], states.feature], axis=1)
-  end = jax.tree.map(lambda x: x[:, -1], states)
+  end, _, most = agent.rssm.imagine(start, act, draws.prior, first)
   _, last = act(end, jax.tree.map(lambda x: x[:, steps], draws.action))
-  actions = jax.tree.map(
-    lambda most, one: jnp.concatenate([most, one[:, None]], 1), actions, last
+  return jax.tree.map(
+    lambda most, last: jnp.concatenate([most, last[None]]), most, last
   )
-  return features, actions

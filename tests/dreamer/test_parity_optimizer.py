@@ -195,17 +195,21 @@ def test_imagination_losses(path: str) -> None:
     data["retnorm_before/retnorm/hi/value"],
   )
 
+  def swap(tree: Any) -> Any:  # ours are time first
+    return jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), tree)
+
   def total(raw: Any, logits: Any) -> Any:
     losses, outcome, metrics = behavior.imagination_losses(
       config,
-      {name: data[f"act/{name}"]},
-      data["rew"],
-      data["con"],
-      {name: policy_of(raw, 2)},
-      distributions.TwoHot(logits, bins),
-      distributions.TwoHot(data["slowvalue_logits"], bins),
+      {name: swap(data[f"act/{name}"])},
+      swap(data["rew"]),
+      swap(data["con"]),
+      {name: policy_of(swap(raw), 2)},
+      distributions.TwoHot(swap(logits), bins),
+      distributions.TwoHot(swap(data["slowvalue_logits"]), bins),
       before,
     )
+    losses = swap(losses)
     mean = jnp.mean(losses["policy"]) + jnp.mean(losses["value"])
     return mean, (losses, outcome, metrics)
 
@@ -216,7 +220,7 @@ def test_imagination_losses(path: str) -> None:
   official.same_values(losses, official.below(theirs, "loss/"))
   recorded = official.below(theirs, "metrics/")
   official.same_values({k: metrics[k] for k in recorded}, recorded)
-  official.close(outcome.returns, theirs["ret"])
+  official.close(swap(outcome.returns), theirs["ret"])
   for ours, key in ((outcome.range.low, "lo"), (outcome.range.high, "hi")):
     official.close(ours, theirs[f"retnorm_after/retnorm/{key}/value"])
   recorded = official.below(theirs, "grad_mean_total_policy_raw/")

@@ -191,7 +191,7 @@ def intermediates(
   reward = agent.reward(features).mean()
   keep_on = agent.continuation(features).prob()
   policy, value = agent.actor(features), agent.critic(features)
-  deter = features[:, 1:, : latent.deter.shape[-1]]
+  deter = features[1:, :, : latent.deter.shape[-1]]
   losses, outcome, _ = behavior.imagination_losses(
     one.config,
     taken,
@@ -219,7 +219,7 @@ def intermediates(
     "imag/ret_scale": outcome.range.scale(one.config.return_norm.limit),
     "repl/val": agent.critic(latent.feature).mean(),
     "repl/slowval": slow.critic(latent.feature).mean(),
-    "repl/boot": outcome.returns[:, 0].reshape(batch["is_first"].shape),
+    "repl/boot": outcome.returns[0].reshape(batch["is_first"].shape),
   }
   for name, values in losses.items():
     found[f"imag/loss/{name}"] = values
@@ -228,6 +228,9 @@ def intermediates(
     for key in ("logits", "mean", "std"):
       if hasattr(part, key):
         found[f"imag/policy/{name}/{key}"] = getattr(part, key)
+  for name, value in found.items():  # ours are time first
+    if name.startswith("imag/") and jnp.ndim(value):
+      found[name] = jnp.swapaxes(value, 0, 1)
   for name, part in agent.decoder(latent).items():
     key = "mean" if hasattr(part, "mean") else "logits"
     found[f"recon/{name}/{key}"] = getattr(part, key)
