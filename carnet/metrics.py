@@ -19,7 +19,7 @@ from carnet import errors
 class Writer(Protocol):
   """Takes the scalars of one step."""
 
-  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+  def write(self, step: int, scalars: Mapping[str, int | float]) -> None:
     """Records `scalars` at `step`."""
 
   def close(self) -> None:
@@ -41,7 +41,7 @@ class JsonLines:
       os.replace(draft, path)
       self._file = path.open("a", buffering=1)
 
-  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+  def write(self, step: int, scalars: Mapping[str, int | float]) -> None:
     """Appends a line; numbers that are not finite become null."""
     values = {k: v if math.isfinite(v) else None for k, v in scalars.items()}
     with _telling(self._file.name):
@@ -81,7 +81,7 @@ class TensorBoard:
       str(directory), purge_step=first_step + 1
     )
 
-  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+  def write(self, step: int, scalars: Mapping[str, int | float]) -> None:
     """Adds one point to the curve of each name."""
     for name, value in scalars.items():
       self._writer.add_scalar(name, value, step)
@@ -97,7 +97,7 @@ class Several:
   def __init__(self, *writers: Writer) -> None:
     self._writers = writers
 
-  def write(self, step: int, scalars: Mapping[str, float]) -> None:
+  def write(self, step: int, scalars: Mapping[str, int | float]) -> None:
     """Hands the scalars to every writer."""
     for writer in self._writers:
       writer.write(step, scalars)

@@ -21,7 +21,7 @@ class Episodes:
     self._returns = np.zeros(environments)
     self._lengths = np.zeros(environments, np.int64)
 
-  def __call__(self, seen: vector.Batch) -> list[dict[str, float]]:
+  def __call__(self, seen: vector.Batch) -> list[dict[str, int | float]]:
     """Takes what a step led to; returns the episodes that ended with it.
 
     Each has `return`, `length` in steps of the policy, and `environment`.

@@ -132,19 +132,21 @@ class Log:
     """Takes metrics of updates, arrays [K] that may not be computed yet."""
     self._pending.extend(found)
 
-  def episodes(self, step: int, ended: Iterable[Mapping[str, float]]) -> None:
+  def episodes(
+    self, step: int, ended: Iterable[Mapping[str, int | float]]
+  ) -> None:
     """Writes a line for each episode that ended."""
     for one in ended:
       self._return = one["return"]
       self.write(step, {f"episode/{name}": x for name, x in one.items()})
 
-  def __call__(self, step: int, more: Mapping[str, float]) -> str:
+  def __call__(self, step: int, more: Mapping[str, int | float]) -> str:
     """Writes a line when due; returns a note for the bar."""
     if self._at(step):
       self.flush(step, more)
     return self._note
 
-  def flush(self, step: int, more: Mapping[str, float]) -> None:
+  def flush(self, step: int, more: Mapping[str, int | float]) -> None:
     """Writes the means since the last line, and `more`.
 
     Raises:
@@ -170,7 +172,7 @@ class Log:
     if updates:
       self._note += f", {values['fps/updates']:.2g} updates/s"
 
-  def write(self, step: int, values: Mapping[str, float]) -> None:
+  def write(self, step: int, values: Mapping[str, int | float]) -> None:
     """Writes a line at once; `frames` counts the action repeat."""
     self._writer.write(step, {"frames": step * self._frames} | dict(values))
 
