@@ -33,7 +33,9 @@ def default_config() -> config_dict.ConfigDict:
     # Start from a part of another run: stored paths are renamed first, then
     # matched in full.
     from_checkpoint="",
-    from_checkpoint_regex="agent/params/.*",  # leaves to take
+    # Leaves to take. With the critic should come the slow one, which it is held
+    # to, and with the actor the range of returns, which scales its advantages.
+    from_checkpoint_regex="agent/(params|slow_critic|return_range)/.*",
     from_checkpoint_exclude="",  # leaves of them to leave as initialised
     from_checkpoint_rename=(),  # "pattern => replacement", the first match wins
     batch_size=16,

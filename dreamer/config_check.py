@@ -74,18 +74,46 @@ def check(config: config_dict.ConfigDict) -> None:
       f"config.devices=1, not {config.devices}, or replay.memory='host'"
     )
   _check_capacity(config)
+  _check_begins(config)
 
 
 def _check_capacity(config: config_dict.ConfigDict) -> None:
   """The data of a first batch must fit, whatever is evicted."""
-  length = config.batch_length + config.replay_context
   count = config.loop.environments
-  least = config.batch_size * config.batch_length + count * (
-    length + config.replay.chunk_size
-  )
-  if config.replay.capacity < least and not config.loop.compiled:
+  # rings lose single steps, the host's memory whole chunks
+  evicted = 0 if config.loop.compiled else config.replay.chunk_size + 1
+  least = count * (_first_batch(config) + evicted)
+  if config.replay.capacity < least:
     raise errors.UserError(
       f"config.replay.capacity={config.replay.capacity}: {count} environments "
       f"and batches of {config.batch_size} x {config.batch_length} need at "
-      f"least {least} steps, or a smaller replay.chunk_size"
+      f"least {least} steps"
+      + ("" if config.loop.compiled else ", or a smaller replay.chunk_size")
     )
+
+
+def _check_begins(config: config_dict.ConfigDict) -> None:
+  """A run must be longer than what the first batch is drawn from."""
+  loop, steps = config.loop, _first_batch(config)
+  if loop.compiled:  # whole dispatches
+    steps += -steps % loop.steps_per_dispatch
+  first = steps * loop.environments
+  if loop.train_ratio and config.total_steps <= first:
+    raise errors.UserError(
+      f"config.total_steps={config.total_steps} is no more than the {first} "
+      f"steps that come before the first update: {loop.environments} "
+      f"environments and batches of {config.batch_size} x "
+      f"{config.batch_length}; train for longer, or make batches smaller"
+    )
+
+
+def _first_batch(config: config_dict.ConfigDict) -> int:
+  """Returns how many steps of each environment the first batch is drawn from.
+
+  As the original: as many sequences as a batch has steps.
+  """
+  length = config.batch_length + config.replay_context
+  replayed = config.batch_size * config.batch_length
+  if config.loop.compiled:
+    return replayed // config.loop.environments + length
+  return -(-replayed // config.loop.environments) + length - 1

@@ -63,8 +63,8 @@ def load(
 def _make_stage(
   described: Mapping[str, Any], height: int
 ) -> tuple[base.Env, str]:
-  # Gymnasium's environments choose the size of their pictures themselves
-  sized = environment.suite_of(described["name"]) != "gym"
+  # the others' pictures are of the size that they are
+  sized = environment.suite_of(described["name"]) in ("crafter", "dmc")
   return environment.make(
     described, {"render_size": height} if sized else {}
   ), ""
