@@ -8,7 +8,7 @@ INSTALLED := .venv/installed
 # the recipe notes when `make` began, so that quickstart counts installation
 STARTED := $(shell date +%s)
 
-.PHONY: install quickstart quickstart-smoke test test-slow lint types lock
+.PHONY: install quickstart quickstart-smoke dreamer-quickstart test test-slow lint types lock
 
 install: $(INSTALLED)
 
@@ -35,6 +35,9 @@ quickstart: $(INSTALLED)
 
 quickstart-smoke: $(INSTALLED)
 	@$(BIN)/python scripts/quickstart.py --started=$(STARTED) --smoke
+
+dreamer-quickstart: $(INSTALLED)
+	@$(BIN)/python scripts/dreamer_quickstart.py --started=$(STARTED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -q

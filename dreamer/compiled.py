@@ -15,7 +15,7 @@ from ml_collections import config_dict
 
 from carnet import errors, progress
 from carnet.checkpoint import signals
-from carnet.envs import jax_env
+from carnet.envs import functional
 from dreamer import device_buffer, environment, jitted, monitor, policy, run
 
 Tree = dict[str, Any]
@@ -33,10 +33,10 @@ def train(
   environments = config.loop.environments
   stride = environments * config.loop.steps_per_dispatch
   count = _updates(config, stride)
-  functional = jax_env.functional(config.environment.name)
-  spec = environment.spec_of(jax_env.JaxEnv(functional))
+  functions = functional.make(config.environment.name)
+  spec = environment.spec_of(functions)
   run.check_spaces(spec, workdir)
-  program, state, loop = jitted.init(config, spec, functional)
+  program, state, loop = jitted.init(config, spec, functions)
   buffer = device_buffer.DeviceBuffer(
     config.replay.capacity // environments,
     config.replay.chunk_size,

@@ -187,7 +187,7 @@ def environment_config() -> config_dict.ConfigDict:
     sticky=True,
     actions="all",  # or "needed"
     lives="unused",  # or "discount", "reset"
-    noops=0,
+    noops=30,  # up to so many frames of nothing at the start
     autostart=False,
     clip_reward=False,
     length=108_000,  # frames

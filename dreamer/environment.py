@@ -2,7 +2,8 @@
 
 import dataclasses
 import functools
-from collections.abc import Mapping
+import importlib
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +11,15 @@ from ml_collections import config_dict
 
 from carnet import config as config_lib
 from carnet import envs, errors
-from carnet.envs import base, vector, wrappers
+from carnet.envs import base, jax_env, vector, wrappers
 from dreamer import learner
 from dreamer import spaces as spaces_lib
 
 
 def make(
-  environment: Mapping[str, Any], overrides: Mapping[str, Any] | None = None
+  environment: Mapping[str, Any],
+  overrides: Mapping[str, Any] | None = None,
+  modules: Sequence[str] = (),
 ) -> base.Env:
   """Returns one environment: its task, repeated and normalised actions.
 
@@ -24,7 +27,10 @@ def make(
     environment: `config.environment` as plain values. The options of a suite
       are those under its name, what comes before "/" or ":" in the task's.
     overrides: more of them.
+    modules: imported first; `envs.modules` says which a fresh process needs.
   """
+  for module in modules:
+    importlib.import_module(module)
   name = environment["name"]
   suite = suite_of(name)
   options = dict(environment.get(suite, {})) | dict(overrides or {})
@@ -56,7 +62,7 @@ def open_vector(config: config_dict.ConfigDict) -> vector.Vector:
   loop = config.loop
   described = config_lib.to_json(config.environment)
   return vector.Vector(
-    functools.partial(make, described),
+    functools.partial(make, described, modules=envs.modules(described["name"])),
     loop.environments,
     config.seed,
     loop.processes,
@@ -65,7 +71,9 @@ def open_vector(config: config_dict.ConfigDict) -> vector.Vector:
   )
 
 
-def spec_of(env: base.Env | vector.Vector) -> learner.Spec:
+def spec_of(
+  env: base.Env | vector.Vector | jax_env.Functional,
+) -> learner.Spec:
   """Returns the spaces as the agent knows them.
 
   Raises:

@@ -124,6 +124,7 @@ class Log:
     )
     self._frames = environment.frames_per_step(config)
     self._step, self._updates, self._time = step, 0, time.monotonic()
+    self._cpu = time.process_time()
     self._pending: list[Tree] = []
     self._return: float | None = None
     self._note = ""
@@ -164,7 +165,9 @@ class Log:
     values |= {
       "fps/policy": (step - self._step) / seconds,
       "fps/updates": updates / seconds,
+      "fps/cpu_seconds": time.process_time() - self._cpu,
     }
+    self._cpu = time.process_time()
     self._step, self._updates, self._time = step, 0, now
     self.write(step, values | dict(more))
     last = "" if self._return is None else f"return {self._return:.4g}, "

@@ -20,6 +20,7 @@ from carnet import errors, mesh, progress
 from carnet.checkpoint import signals
 from carnet.envs import vector
 from dreamer import (
+  compiled,
   config_check,
   environment,
   experience,
@@ -50,8 +51,6 @@ def train(
   config_check.check(config)
   run.check_same(config, workdir)
   if config.loop.compiled:
-    from dreamer import compiled
-
     compiled.train(config, workdir, dry_run)
     return
   with environment.open_vector(config) as envs, signals.graceful() as stop:

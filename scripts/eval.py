@@ -49,6 +49,7 @@ _OF_FAMILY = {
 def main(argv: Sequence[str]) -> None:
   """Hands the flags to `carnet.evaluation` and prints what it found."""
   del argv
+  families.import_modules()
   path = pathlib.Path(str(_CHECKPOINT.value))
   report = evaluation.evaluate(
     functools.partial(_loader(path), path, _overrides(path)),

@@ -1,9 +1,16 @@
-"""Which of the two families of policies a configuration is of."""
+"""What train and eval share: the family of a configuration, and `--import`."""
 
+import importlib
 from collections.abc import Mapping
 from typing import Any
 
+from absl import flags
+
 from carnet import errors
+
+_IMPORT = flags.DEFINE_list(
+  "import", [], "Modules of yours to import first, such as those of tasks."
+)
 
 NAMES = ("act", "dreamer")
 
@@ -18,3 +25,18 @@ def of(config: Mapping[str, Any]) -> str:
   if name not in NAMES:
     raise errors.unknown("config.agent", str(name), NAMES)
   return str(name)
+
+
+def import_modules() -> None:
+  """Imports what the user named: no file chooses what is imported.
+
+  Raises:
+    UserError: there is no such module.
+  """
+  for name in _IMPORT.value:
+    try:
+      importlib.import_module(name)
+    except ModuleNotFoundError as error:
+      raise errors.UserError(
+        f"--import={name}: {error}; PYTHONPATH says where to look"
+      ) from error

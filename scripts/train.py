@@ -27,6 +27,7 @@ flags.mark_flags_as_required(["config", "workdir"])
 def main(argv: Sequence[str]) -> None:
   """Hands the flags to `act.train.train` or `dreamer.train.train`."""
   del argv
+  families.import_modules()
   config, workdir = _CONFIG.value, pathlib.Path(str(_WORKDIR.value))
   if families.of(config) == "act":
     from act import train as act_train
