@@ -97,17 +97,24 @@ class DeviceBuffer:
         )
     if facts["version"] != _VERSION:
       raise ValueError(f"format {facts['version']}, not {_VERSION}")
+    steps, position = int(facts["steps"]), int(facts["position"])
+    if steps < self.capacity:  # the rings are not full, so written from 0 on
+      fits = position == steps
+    else:
+      fits = 0 <= position < self.capacity
+    if not fits:
+      raise ValueError(f"position {position} after {steps} steps")
     blocks = [
       dict(a.arrays) | dict(b.arrays)
       for a, b in zip(state.chunks[::2], state.chunks[1::2], strict=True)
     ]
     rings = {
-      name: self._filled(name, ring, [b[name] for b in blocks], facts["steps"])
+      name: self._filled(name, ring, [b[name] for b in blocks], steps)
       for name, ring in self.replay.steps.items()
     }
-    self.steps = facts["steps"]
+    self.steps = steps
     self.replay = device_replay.DeviceReplay(
-      rings, jnp.int32(facts["position"]), jnp.int32(self.steps)
+      rings, jnp.int32(position), jnp.int32(steps)
     )
 
   def _filled(
@@ -117,6 +124,8 @@ class DeviceBuffer:
     rows = np.zeros(ring.shape, ring.dtype)
     begin = 0
     for part in parts:
+      if len(part) != min(self.chunk_size, steps - begin):
+        raise ValueError(f"'{name}' has a block of {len(part)} steps")
       if part.dtype != ring.dtype or part.shape[1:] != ring.shape[1:]:
         raise ValueError(f"'{name}' is {part.dtype} {part.shape[1:]}")
       rows[begin : begin + len(part)] = part

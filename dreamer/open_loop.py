@@ -57,13 +57,15 @@ def predict(
     first["is_first"],
     jax.random.gumbel(seen_key, (b, observed, *sizes)),
   )
-  expected, _ = agent.rssm.imagine(
+  _, expected, _ = agent.rssm.imagine(
     jax.tree.map(lambda x: x[:, -1], seen),
     lambda latent, action: (action, None),
     jax.random.gumbel(rest_key, (b, t - observed, *sizes)),
     actions[:, observed:],
   )
-  latent = jax.tree.map(lambda a, b: jnp.concatenate([a, b], 1), seen, expected)
+  latent = jax.tree.map(
+    lambda a, b: jnp.concatenate([a, jnp.swapaxes(b, 0, 1)], 1), seen, expected
+  )
   predicted = {n: one.mode() for n, one in agent.decoder(latent).items()}
   errors = {
     name: _error(spec.observations[name], value, batch[name], observed)

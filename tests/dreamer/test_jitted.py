@@ -1,15 +1,15 @@
-"""The compiled loop on Catch: what it records, learns and resumes."""
+"""One program of everything on Catch: what it records and learns."""
+
+import functools
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from ml_collections import config_dict
+import tiny_loop
 
-from carnet import checkpoint
 from carnet.envs import catch
-from dreamer import config as dreamer_config
-from dreamer import jitted, learner, spaces
+from dreamer import context, device_replay, jitted, learner, policy, spaces
 
 SPEC = learner.Spec(
   {"image": spaces.Space(catch.IMAGE_SHAPE, is_image=True)},
@@ -17,29 +17,36 @@ SPEC = learner.Spec(
 )
 
 
-def _config():
-  config = dreamer_config.default_config()
-  with config.unlocked():
-    config.loop = config_dict.create(
-      environments=4, steps=12, updates=2, capacity=200
-    )
-  config.rssm.update(deter=16, hidden=8, stoch=4, classes=4, blocks=4)
-  for part in ("encoder", "decoder"):
-    config[part].update(depth=2, units=8, layers=1, mults=(1, 2, 2, 4))
-  config.decoder.bspace = 4
-  for part in ("reward", "continuation", "actor", "critic"):
-    config[part].update(units=8, layers=1)
-  config.reward.bins = config.critic.bins = 41
-  config.batch_size, config.batch_length, config.imag_length = 3, 6, 4
-  config.optimizer.update(lr=1e-2, warmup=0)
-  return config
+STEPS, UPDATES = 12, 3
 
 
 @pytest.fixture(scope="module")
 def loop():
-  program, state = jitted.init(_config(), SPEC, catch)
-  iterate = jax.jit(lambda state: jitted.iterate(program, state))
-  return program, state, iterate
+  """Returns the program, its three states, and a jitted iteration of them."""
+  config = tiny_loop.catch()
+  program, train, begun = jitted.init(config, SPEC, catch)
+  example = policy.example(config, SPEC, config.loop.environments)
+  replay = device_replay.create(20, example)
+
+  # compiled as `dreamer.compiled` does, so once for both
+  compiled = jax.jit(
+    functools.partial(jitted.iterate, program),
+    static_argnums=(3, 4),
+    donate_argnums=(0, 1, 2),
+  )
+
+  def iterate(states, updates=UPDATES):
+    *states, metrics = compiled(*jax.tree.map(jnp.copy, states), STEPS, updates)
+    return tuple(states), metrics
+
+  return program, (train, begun, replay), iterate
+
+
+@pytest.fixture(scope="module")
+def after(loop):
+  """Returns the states and metrics after one iteration."""
+  _, states, iterate = loop
+  return iterate(states)
 
 
 def _leaves(state):
@@ -51,38 +58,37 @@ def _leaves(state):
   ]
 
 
-def test_an_iteration_steps_records_and_learns(loop):
-  _, state, iterate = loop
-  after, metrics = iterate(state)
-  assert int(after.env_steps) == 12
-  assert int(after.train.step) == 2
-  assert int(after.replay.size) == 12
+def test_an_iteration_steps_records_and_learns(loop, after):
+  _, (before, _, _), _ = loop
+  (train, begun, replay), metrics = after
+  assert int(begun.env_steps) == STEPS
+  assert int(train.step) == UPDATES
+  assert int(replay.size) == STEPS
   assert int(metrics["episode/count"]) == 4  # a Catch has 10 steps
   assert -1 <= float(metrics["episode/return"]) <= 1
   moved = [
     float(jnp.abs(a - b).max())
     for a, b in zip(
-      jax.tree.leaves(state.train.params),
-      jax.tree.leaves(after.train.params),
+      jax.tree.leaves(before.params),
+      jax.tree.leaves(train.params),
       strict=True,
     )
   ]
   assert sum(m > 0 for m in moved) > 0.9 * len(moved)
-  assert all(np.isfinite(x).all() for x in _leaves(after.train.params))
+  assert all(np.isfinite(x).all() for x in _leaves(train.params))
 
 
-def test_what_is_recorded_is_what_happened(loop):
+def test_what_is_recorded_is_what_happened(after):
   """Replays the recorded actions in the environment, by hand."""
-  _, state, iterate = loop
-  after, _ = iterate(state)
-  steps = jax.tree.map(np.asarray, after.replay.steps)
+  (_, _, replay), _ = after
+  steps = jax.tree.map(np.asarray, replay.steps)
   assert steps["is_first"][0].all()
   assert steps["is_last"][9].all()
   assert steps["is_first"][10].all()
   for row in range(4):
     paddle = 2
     for time in range(9):
-      paddle = min(max(paddle + steps["action"]["action"][time, row] - 1, 0), 4)
+      paddle = min(max(paddle + steps["action/action"][time, row] - 1, 0), 4)
       picture = steps["image"][time + 1, row, 9, :15, 0].reshape(5, 3)[:, 0]
       assert picture[paddle] == 255
     assert steps["reward"][9, row] == (
@@ -90,38 +96,38 @@ def test_what_is_recorded_is_what_happened(loop):
     )
 
 
-def test_the_first_step_of_a_sequence_is_context(loop):
-  program, state, iterate = loop
-  after, _ = iterate(state)
-  found = jax.tree.map(
-    lambda x: jnp.swapaxes(x[2:9], 0, 1), dict(after.replay.steps)
-  )
-  batch = jitted.make_batch(program.config, program.spec, found)
-  assert batch["image"].shape[:2] == (4, 6)
+def test_the_first_step_of_a_sequence_is_context(loop, after):
+  program, _, _ = loop
+  (_, _, replay), _ = after
+  found = {k: jnp.swapaxes(x[2:11], 0, 1) for k, x in replay.steps.items()}
+  names = (*SPEC.observations, *learner.FLAGS, "reward")
+  steps = program.config.replay_context
+  batch = context.make_batch(steps, SPEC.actions, found, names)
+  assert batch["image"].shape[:2] == (4, 8)
   np.testing.assert_array_equal(batch["image"], found["image"][:, 1:])
   np.testing.assert_array_equal(
-    batch["previous_action"]["action"], found["action"]["action"][:, :-1]
+    batch["previous_action"]["action"], found["action/action"][:, :-1]
   )
   np.testing.assert_array_equal(batch["start"].deter, found["deter"][:, 0])
 
 
-def test_a_resumed_loop_is_bit_equal(loop, tmp_path):
-  _, state, iterate = loop
-  straight, _ = iterate(iterate(state)[0])
-  with checkpoint.Checkpoint(tmp_path, verbose=False) as saved:
-    saved.register("loop", iterate(state)[0])
-    saved.save(1)
-  with checkpoint.Checkpoint(tmp_path, verbose=False) as saved:
-    handle = saved.register("loop", state)
-    saved.load_or_save()
-    resumed, _ = iterate(handle.value)
-  for a, b in zip(_leaves(straight), _leaves(resumed), strict=True):
-    np.testing.assert_array_equal(a, b)
+def test_updates_put_their_latents_in_place_of_those_of_acting(loop, after):
+  _, states, iterate = loop
+  (_, _, acted), metrics = iterate(states, 0)
+  assert set(metrics) == {"episode/return", "episode/count"}
+  (_, _, learned), _ = after
+  for name, ring in acted.steps.items():
+    same = np.array_equal(ring, learned.steps[name])
+    assert same is (name not in ("deter", "stoch")), name
+  stoch = np.asarray(learned.steps["stoch"])
+  assert stoch.dtype == np.uint8
+  assert (stoch[:STEPS].sum(-1) == 1).all()
+  assert not stoch[STEPS:].any()
 
 
 def test_evaluation_plays_whole_episodes_and_learns_nothing(loop):
-  program, state, _ = loop
-  evaluate = jax.jit(lambda s: jitted.evaluate(program, s, 20))
-  mean, episodes = evaluate(state)
+  program, (train, begun, _), _ = loop
+  evaluate = jax.jit(lambda: jitted.evaluate(program, train.params, begun, 20))
+  mean, episodes = evaluate()
   assert int(episodes) == 8
   assert -1 <= float(mean) <= 1

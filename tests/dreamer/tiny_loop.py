@@ -45,16 +45,16 @@ def walker(task: str = "walk") -> config_dict.ConfigDict:
 def catch() -> config_dict.ConfigDict:
   """All in one program; evaluates and films too. Wraps around as well.
 
-  A dispatch is 32 steps; 16 steps of each environment are there before the
-  third, which is the first to update, twice.
+  A dispatch is 48 steps; only before the third are there 13 steps of each
+  environment, so it is the first to update, three times.
   """
-  config = _quiet("catch", total_steps=192, save=64)
-  config.replay.update(memory="device", capacity=96, chunk_size=10)
+  config = _quiet("catch", total_steps=288, save=96)
+  config.replay.update(memory="device", capacity=80, chunk_size=10)
   config.loop.update(
-    compiled=True, environments=4, steps_per_dispatch=8, train_ratio=1.0
+    compiled=True, environments=4, steps_per_dispatch=12, train_ratio=1.0
   )
-  config.evaluation.update(every_steps=96, video_every_steps=96)
-  config.log_every_steps = 96
+  config.evaluation.update(every_steps=144, video_every_steps=144)
+  config.log_every_steps = 144
   return config
 
 
