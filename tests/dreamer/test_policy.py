@@ -150,7 +150,7 @@ def test_one_action_is_bare_several_are_named():
 def test_a_policy_carries_its_latent_through_an_episode(agent):
   config, graph, params, act = agent
   one = policy.Policy(config, SPEC, graph, params, "mode")
-  seen, key = _observation(), jax.random.key(0)
+  seen, key = jax.device_get(_observation()), jax.random.key(0)
   carry = one.init(COUNT)
   assert one.needs_observation(carry)
   begin = np.ones(COUNT, bool)
