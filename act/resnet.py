@@ -12,8 +12,9 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from act import convolution, pooling
 from act import noise as noise_lib
+from act import pooling
+from carnet import convolution
 
 NORM_EPSILON = 1e-5
 

@@ -70,8 +70,7 @@ class Encoder(nnx.Module):
     if self._vectors:
       x = spaces_lib.symlog_vector(obs, self._vectors)
       for i in range(self._layers):
-        x = getattr(self, f"mlp{i}norm")(getattr(self, f"mlp{i}")(x))
-        x = jax.nn.silu(x)
+        x = getattr(self, f"mlp{i}norm").silu(getattr(self, f"mlp{i}")(x))
       tokens.append(x)
     if self._images:
       tokens.append(self._encode_images(obs))
@@ -82,8 +81,8 @@ class Encoder(nnx.Module):
     leading = x.shape[:-3]
     x = x.reshape((-1, *x.shape[-3:])).astype(jnp.float32) / 255 - 0.5
     for i in range(len(self._widths)):
-      x = nets.max_pool(getattr(self, f"cnn{i}")(x))
-      x = jax.nn.silu(getattr(self, f"cnn{i}norm")(x))
+      x = getattr(self, f"cnn{i}").pooled(x)
+      x = getattr(self, f"cnn{i}norm").silu(x)
     return x.reshape((*leading, -1))
 
 
@@ -183,13 +182,13 @@ class Decoder(nnx.Module):
       (-1, self._groups, h, w, c // self._groups)
     )
     grouped = jnp.moveaxis(grouped, 1, 3).reshape((-1, h, w, c))
-    x = self.sp2(jax.nn.silu(self.sp1norm(self.sp1(stoch))))
+    x = self.sp2(self.sp1norm.silu(self.sp1(stoch)))
     x = grouped + x.reshape((-1, h, w, c))
-    x = jax.nn.silu(self.spnorm(x))
+    x = self.spnorm.silu(x)
     for i in reversed(range(self._ups)):
-      x = getattr(self, f"conv{i}")(nets.upsample(x))
-      x = jax.nn.silu(getattr(self, f"conv{i}norm")(x))
-    x = jax.nn.sigmoid(self.imgout(nets.upsample(x)))
+      x = getattr(self, f"conv{i}").upsampled(x)
+      x = getattr(self, f"conv{i}norm").silu(x)
+    x = jax.nn.sigmoid(self.imgout.upsampled(x))
     x = x.reshape((*leading, *x.shape[1:]))
     ends = [space.shape[-1] for space in self._images.values()]
     cuts = [sum(ends[: i + 1]) for i in range(len(ends) - 1)]

@@ -14,9 +14,12 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from dreamer import resolution
+
 _TRUNCATION = 2.0  # standard deviations
 _CORRECTION = 1.1368  # a normal truncated there has a deviation of 1 / 1.1368
 _EPSILON = 1e-4  # of RMSNorm
+_MANY_CHANNELS = 16  # a vector register of a CPU: from here products are fast
 
 
 def truncated_normal(
@@ -139,6 +142,21 @@ class Conv(nnx.Module):
     )
     return y + _spread(_cast(self.bias, y), y)
 
+  def pooled(self, x: Float[Array, "N H W I"]) -> Float[Array, "N h w O"]:
+    """Returns `max_pool` of the convolution."""
+    if self.kernel.shape[2] >= _MANY_CHANNELS:
+      return max_pool(self(x))
+    y = resolution.convolve_blocks(x, self.kernel[...])
+    # the bias, which is the same in a block, after: max(y) + b is max(y + b)
+    y = jnp.max(y, axis=3)
+    return y + _spread(_cast(self.bias, y), y)
+
+  def upsampled(self, x: Float[Array, "N h w I"]) -> Float[Array, "N H W O"]:
+    """Returns the convolution of `upsample`."""
+    y = resolution.convolve_upsampled(x, self.kernel[...])
+    y = resolution.unfold(y)
+    return y + _spread(_cast(self.bias, y), y)
+
 
 class RMSNorm(nnx.Module):
   """Divides by the root mean square of the last axis, times a learned scale."""
@@ -152,6 +170,55 @@ class RMSNorm(nnx.Module):
     mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
     scale = jax.lax.rsqrt(mean + _EPSILON) * _spread(self.scale[...], wide)
     return (wide * scale).astype(x.dtype)
+
+  def silu(self, x: Float[Array, "*s D"]) -> Float[Array, "*s D"]:
+    """Returns SiLU of the normalised array."""
+    return _norm_silu(x, self.scale[...])
+
+
+@jax.custom_vjp
+def _norm_silu(
+  x: Float[Array, "*s D"], scale: Float[Array, " D"]
+) -> Float[Array, "*s D"]:
+  """Returns silu(x / rms(x) * scale).
+
+  The gradient keeps `x` alone and works the rest out again: memory is dearer.
+  """
+  size = _inverse_rms(x.astype(jnp.float32))
+  return jax.nn.silu(_scaled(x, size, scale).astype(x.dtype))
+
+
+def _inverse_rms(wide: Array) -> Array:
+  mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
+  return jax.lax.rsqrt(mean + _EPSILON)
+
+
+def _scaled(x: Array, size: Array, scale: Array) -> Array:
+  wide = x.astype(jnp.float32)
+  return wide * (size * _spread(scale, wide))
+
+
+def _norm_silu_forward(x: Array, scale: Array) -> tuple[Array, Any]:
+  size = _inverse_rms(x.astype(jnp.float32))
+  y = jax.nn.silu(_scaled(x, size, scale).astype(x.dtype))
+  return y, (x, size, scale)
+
+
+def _norm_silu_backward(saved: Any, slope: Array) -> tuple[Array, Array]:
+  x, size, scale = saved
+  wide, to_z = x.astype(jnp.float32), slope.astype(jnp.float32)
+  z = _scaled(x, size, scale)
+  gate = jax.nn.sigmoid(z)
+  to_z = to_z * (gate * (1 + z * (1 - gate)))
+  normed = wide * size
+  leading = tuple(range(x.ndim - 1))
+  to_scale = jnp.sum(to_z * normed, axis=leading)
+  to_normed = to_z * _spread(scale, to_z)
+  along = jnp.mean(to_normed * normed, axis=-1, keepdims=True)
+  return ((to_normed - normed * along) * size).astype(x.dtype), to_scale
+
+
+_norm_silu.defvjp(_norm_silu_forward, _norm_silu_backward)
 
 
 class MLP(nnx.Module):
@@ -171,7 +238,7 @@ class MLP(nnx.Module):
     """Returns the last layer."""
     for i in range(self._layers):
       x = getattr(self, f"linear{i}")(x)
-      x = jax.nn.silu(getattr(self, f"norm{i}")(x))
+      x = getattr(self, f"norm{i}").silu(x)
     return x
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from act import convolution
+from carnet import convolution
 
 # N, H, W, C, D, kernel, stride, dilation, padding: a row for each way through
 CASES = {
