@@ -27,8 +27,8 @@ def load(
   Args:
     config: of the new run.
     checkpoint: with its components registered.
-    explains: beginnings of the keys that decide on shapes; those that differ
-      are named where leaves do not fit.
+    explains: beginnings of the keys that decide on shapes, most telling first;
+      those that differ are named where leaves do not fit.
     dry_run: show what would be restored, change nothing.
 
   Raises:
@@ -59,11 +59,8 @@ def _differing(
   with contextlib.suppress(errors.UserError):
     theirs = checkpoint_lib.read_json(path, "config.json")
     ours = config_lib.to_json(config)
-    keys = [
-      key
-      for key in config_lib.changed(theirs, ours)
-      if key.startswith(explains)
-    ]
+    changed = config_lib.changed(theirs, ours)
+    keys = [k for start in explains for k in changed if k.startswith(start)]
     lines = [
       f"config.{key} is {config_lib.get(ours, key)} here and "
       f"{config_lib.get(theirs, key)} there"
