@@ -41,10 +41,10 @@ def test_ten_lines_are_an_environment_of_ones_own(registry):
 
 def test_the_other_programs_run(capsys):
   others = [p for p in PROGRAMS if "mine/Reach-v0" not in p]
-  assert len(others) == 3
+  assert len(others) == 4
   for program in others:
     run(program)
   printed = capsys.readouterr().out.splitlines()
-  assert len(printed) == 2
+  assert len(printed) == 3
   for line in printed:
     assert f"# {line}\n" in "".join(others)
