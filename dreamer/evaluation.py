@@ -19,7 +19,8 @@ def load(
 ) -> evaluation.Loaded:
   """Returns the policy of a checkpoint and its task, digests verified.
 
-  Reads parameters and small files; neither replay nor optimizer are touched.
+  Needs the parameters' component and small files: the rest, such as replay and
+  environments, may be missing.
 
   Args:
     path: a step directory, or a workdir for its newest step.
