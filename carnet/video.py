@@ -12,16 +12,21 @@ def write(
   frames: Iterable[UInt8[np.ndarray, "H W 3"]],
   frames_per_second: int,
 ) -> None:
-  """Writes frames of equal, even height and width; whole or not at all."""
+  """Writes frames of equal size; whole or not at all.
+
+  H.264 has even sizes: an odd last row or column is cut.
+  """
   import av  # 35 MB of FFmpeg, which training does without
 
   draft = path.with_suffix(".tmp.mp4")
   with av.open(str(draft), mode="w") as container:
     stream = container.add_stream("libx264", rate=frames_per_second)
     stream.pix_fmt = "yuv420p"
-    for index, image in enumerate(frames):
+    for index, whole in enumerate(frames):
+      height, width = (size // 2 * 2 for size in whole.shape[:2])
+      image = np.ascontiguousarray(whole[:height, :width])
       if index == 0:
-        stream.height, stream.width = image.shape[:2]
+        stream.height, stream.width = height, width
       frame = av.VideoFrame.from_ndarray(image, format="rgb24")
       container.mux(stream.encode(frame))
     container.mux(stream.encode())

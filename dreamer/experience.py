@@ -77,6 +77,11 @@ def make(
   if config.replay.memory == "host":
     return HostExperience(config, spec, graph, devices, layout)
   if config.replay.memory == "device":
+    if devices.size > 1:
+      raise errors.UserError(
+        "config.replay.memory='device' is the memory of one device, and there "
+        f"are {devices.size}: set config.devices=1, or replay.memory='host'"
+      )
     return DeviceExperience(config, spec, graph, layout)
   raise errors.unknown("config.replay.memory", config.replay.memory, MEMORIES)
 

@@ -11,6 +11,7 @@ from ml_collections import config_dict
 
 from carnet import clock, evaluation, video
 from carnet import config as config_lib
+from carnet.envs import extras
 from dreamer import environment, learner, open_loop, policy
 
 Tree = dict[str, Any]
@@ -29,6 +30,9 @@ class Monitor:
     stride: int,
   ) -> None:
     self._config, self._spec, self._graph = config, spec, graph
+    images = any(space.is_image for space in spec.observations.values())
+    if config.evaluation.video_every_steps and images:
+      extras.load("av", "data")  # found missing now, not hours later
     self._directory = workdir / "videos"
     options = config.evaluation
     self._play_at = clock.Every(options.every_steps, stride=stride)

@@ -29,6 +29,7 @@ _FAMILIES = {
   "dmc/": ("carnet.envs.dmc", "walker_walk"),
 }
 _GYM = "gym:"
+_GYMNAX = "gymnax:"
 
 _GYMNASIUM = {
   "aloha/transfer_cube": "AlohaTransferCube",
@@ -68,6 +69,8 @@ def _find(name: str) -> tuple[str, str]:
   if name.startswith(_GYM):
     extras.load("gymnasium", "gym")
     return "carnet.envs.gym_env", name.removeprefix(_GYM)
+  if name.startswith(_GYMNAX):
+    return "carnet.envs.jax_env", name
   for beginning, (module, _) in _FAMILIES.items():
     if name.startswith(beginning):
       return module, name.removeprefix(beginning)

@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from carnet import errors
-from carnet.envs import base, catch
+from carnet.envs import base, catch, functional
 
 _PICTURE_PIXELS = 256  # at least, along the longer side
 
@@ -130,9 +130,10 @@ class JaxEnv:
 
 
 def make(task: str) -> base.Env:
-  """Returns an environment of ours that is written in JAX."""
-  assert task == "catch"
-  return JaxEnv(catch, catch.CONTROL_HZ, catch.SUCCESS_REWARD)
+  """Returns a JAX environment: ours, or one of gymnax as `gymnax:ID`."""
+  if task == "catch":
+    return JaxEnv(catch, catch.CONTROL_HZ, catch.SUCCESS_REWARD)
+  return JaxEnv(functional.make(task))
 
 
 @functools.lru_cache(maxsize=32)

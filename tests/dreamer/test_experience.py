@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import tiny_loop
 
-from carnet import mesh
+from carnet import errors, mesh
 from dreamer import device_replay, experience, learner, policy, spaces
 
 SPEC = learner.Spec(
@@ -14,8 +14,8 @@ SPEC = learner.Spec(
 COUNT, LENGTH = 2, 9
 
 
-def _make(memory, config=None, state=None):
-  config = config or tiny_loop.cartpole()
+def _make(memory):
+  config = tiny_loop.cartpole()
   config.replay.memory = memory
   graph, fresh = learner.init_state(config, SPEC)
   devices = mesh.make_mesh(1)
@@ -115,3 +115,12 @@ def test_updates_are_dispatched_in_groups():
   assert list(experience.dispatches(7, 3)) == [3, 3, 1]
   assert list(experience.dispatches(2, 3)) == [1, 1]
   assert list(experience.dispatches(0, 3)) == []
+
+
+def test_rings_are_on_one_device():
+  config = tiny_loop.walker()
+  graph = learner.make_graph(config, SPEC)
+  device = jax.devices()[0]
+  several = jax.sharding.Mesh(np.array([device, device]), ("data",))
+  with pytest.raises(errors.UserError, match=r"there are 2: set config\.devi"):
+    experience.make(config, SPEC, graph, several, None)

@@ -1,6 +1,7 @@
 """Episodes, metrics and schedules, by arithmetic."""
 
 import json
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -157,3 +158,16 @@ def test_the_monitor_keeps_its_two_schedules(tmp_path, monkeypatch):
     60: ["evaluation/x", "openloop/x"],
   }
   assert watch(120, {}, lambda: None) == {"evaluation/x": 1.0}
+
+
+def test_films_need_av_from_the_first_step(tmp_path, monkeypatch):
+  config = tiny_loop.catch()
+  spec = learner.Spec(
+    {"image": spaces.Space((16, 16, 1), is_image=True)},
+    {"action": spaces.Space((), 3)},
+  )
+  monkeypatch.setitem(sys.modules, "av", None)
+  with pytest.raises(errors.UserError, match=r"pip install 'carnet\[data\]'"):
+    monitor.Monitor(config, spec, None, tmp_path, stride=4)
+  config.evaluation.video_every_steps = 0
+  monitor.Monitor(config, spec, None, tmp_path, stride=4)

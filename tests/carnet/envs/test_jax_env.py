@@ -1,5 +1,6 @@
 """Environments in JAX behind the protocol: Catch, and what they refuse."""
 
+import importlib.util
 from typing import Any, NamedTuple
 
 import jax
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 from carnet import envs, errors
-from carnet.envs import base, catch, contract, jax_env, vector
+from carnet.envs import base, catch, contract, functional, jax_env, vector
 
 
 def _column(env):
@@ -143,3 +144,13 @@ def test_catch_in_a_vector_resumes_exactly():
           a.observation["image"], b.observation["image"]
         )
         np.testing.assert_array_equal(a.reward, b.reward)
+
+
+def test_environments_of_gymnax_go_by_their_names(monkeypatch):
+  if importlib.util.find_spec("gymnax") is None:
+    with pytest.raises(errors.UserError, match="pip install gymnax"):
+      envs.make("gymnax:Catch-bsuite")
+  monkeypatch.setattr(functional, "_from_gymnax", {"Catch-bsuite": catch}.get)
+  env = envs.make("gymnax:Catch-bsuite")
+  assert env.action_space == catch.action_space
+  assert env.reset(0).is_first
