@@ -40,7 +40,7 @@ dreamer-quickstart: $(INSTALLED)
 	@$(BIN)/python scripts/dreamer_quickstart.py --started=$(STARTED)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q -n 2 --dist loadfile
 
 # proofs that take minutes: experts on 100 seeds, a kill at each change of the
 # disk, learning

@@ -1,7 +1,6 @@
 """The loop ends with the same parameters however often it is stopped."""
 
 import json
-import os
 import pathlib
 import signal
 import subprocess
@@ -63,12 +62,8 @@ def _start(dataset, workdir):
     f"--config.dataset.path={dataset}",
     f"--workdir={workdir}",
   ]
-  environment = os.environ | {
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-  }
   return subprocess.Popen(
-    command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
   )
 
 

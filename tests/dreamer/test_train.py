@@ -1,6 +1,5 @@
 """The loop ends with the same everything, however often it is stopped."""
 
-import os
 import pathlib
 import shutil
 import signal
@@ -24,12 +23,8 @@ def _start(workdir):
     str(ROOT / "tests/dreamer/train_cartpole.py"),
     str(workdir),
   ]
-  environment = os.environ | {
-    "JAX_COMPILATION_CACHE_DIR": str(ROOT / ".jax_cache"),
-    "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-  }
   return subprocess.Popen(
-    command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    command, stdout=subprocess.PIPE, stderr=subprocess.PIPE
   )
 
 
