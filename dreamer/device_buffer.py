@@ -31,13 +31,20 @@ class DeviceBuffer:
     capacity: steps of each environment.
     chunk_size: steps of a chunk.
     example: what a step of all environments looks like, arrays [E, ...].
+    sharding: where the rings lie; None leaves it to JAX. Programs that take
+      them are compiled again where this changes, as it would after loading.
   """
 
   def __init__(
-    self, capacity: int, chunk_size: int, example: dict[str, Any]
+    self,
+    capacity: int,
+    chunk_size: int,
+    example: dict[str, Any],
+    sharding: jax.sharding.Sharding | None = None,
   ) -> None:
     self.capacity, self.chunk_size, self.steps = capacity, chunk_size, 0
-    self.replay = device_replay.create(capacity, example)
+    self._sharding = sharding
+    self.replay = self._placed(device_replay.create(capacity, example))
     self._add = jax.jit(device_replay.add, donate_argnums=0)
 
   def add(self, step: dict[str, Any]) -> None:
@@ -113,9 +120,16 @@ class DeviceBuffer:
       for name, ring in self.replay.steps.items()
     }
     self.steps = steps
-    self.replay = device_replay.DeviceReplay(
-      rings, jnp.int32(position), jnp.int32(steps)
+    self.replay = self._placed(
+      device_replay.DeviceReplay(rings, jnp.int32(position), jnp.int32(steps))
     )
+
+  def _placed(
+    self, replay: device_replay.DeviceReplay
+  ) -> device_replay.DeviceReplay:
+    if self._sharding is None:
+      return replay
+    return jax.device_put(replay, self._sharding)
 
   def _filled(
     self, name: str, ring: jax.Array, parts: list[np.ndarray], steps: int

@@ -82,7 +82,7 @@ def make(
         "config.replay.memory='device' is the memory of one device, and there "
         f"are {devices.size}: set config.devices=1, or replay.memory='host'"
       )
-    return DeviceExperience(config, spec, graph, layout)
+    return DeviceExperience(config, spec, graph, devices, layout)
   raise errors.unknown("config.replay.memory", config.replay.memory, MEMORIES)
 
 
@@ -115,6 +115,7 @@ class HostExperience:
       out_shardings=(layout, None, None),
       donate_argnums=0,
     )
+    self._most = most_at_once(config, spec)
     self._found: list[tuple[np.ndarray, Tree]] = []  # ids and latents
 
   def add(self, step: Tree) -> None:
@@ -141,7 +142,7 @@ class HostExperience:
     drawn twice starts from the same latent twice.
     """
     metrics = []
-    for k in dispatches(count, self._config.loop.updates_per_dispatch):
+    for k in dispatches(count, self._most):
       drawn = [self.replay.sample(self._config.batch_size) for _ in range(k)]
       found = {name: np.stack([x[name] for x in drawn]) for name in drawn[0]}
       ids = found.pop("stepid")[:, :, self._config.replay_context :]
@@ -188,14 +189,16 @@ class DeviceExperience:
     config: config_dict.ConfigDict,
     spec: learner.Spec,
     graph: Any,
+    devices: jax.sharding.Mesh,
     layout: Any,
   ) -> None:
-    self._config = config
+    self._config, self._most = config, most_at_once(config, spec)
     loop = config.loop
     self._buffer = device_buffer.DeviceBuffer(
       config.replay.capacity // loop.environments,
       config.replay.chunk_size,
       policy.example(config, spec, loop.environments),
+      jax.sharding.NamedSharding(devices, jax.P()),
     )
     self._length = config.batch_length + config.replay_context
     self._update: Callable[..., Any] = jax.jit(
@@ -224,7 +227,7 @@ class DeviceExperience:
   ) -> tuple[learner.TrainState, list[Tree]]:
     """Starts `count` updates; see `Experience`."""
     metrics = []
-    for k in dispatches(count, self._config.loop.updates_per_dispatch):
+    for k in dispatches(count, self._most):
       state, self._buffer.replay, values = self._update(
         state, self._buffer.replay, k
       )
@@ -246,6 +249,12 @@ class DeviceExperience:
   def load_state(self, state: chunks.Chunked) -> None:
     """Puts the rings back on the device."""
     self._buffer.load_state(state)
+
+
+def most_at_once(config: config_dict.ConfigDict, spec: learner.Spec) -> int:
+  """Returns how many updates to compile into one program."""
+  one = updates.loops_are_slow(spec)  # and unrolled ones take long to compile
+  return 1 if one else config.loop.updates_per_dispatch
 
 
 def dispatches(count: int, most: int) -> Iterator[int]:

@@ -89,13 +89,15 @@ def _register(
   count = config.loop.environments
   replayed = config.batch_size * config.batch_length
   carry = policy.initial(config, spec, count)
+  whole = jax.sharding.NamedSharding(devices, jax.P())
   replay = experience.make(config, spec, graph, devices, layout)
   register = checkpoint.register
   return _Parts(
     spec=spec,
     graph=graph,
     agent=register("agent", jax.device_put(state, layout)),
-    acting=register("acting", carry),
+    # placed as acting leaves it, or the first step is compiled by itself
+    acting=register("acting", jax.device_put(carry, whole)),
     envs=register("environments", envs),
     replay=register("replay", replay),
     ratio=register("ratio", ratio.Ratio(config.loop.train_ratio, replayed)),

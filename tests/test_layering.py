@@ -12,7 +12,7 @@ ALLOWED = {
   "act": {"act", "carnet"},
   "dreamer": {"dreamer", "carnet"},
   "configs/act": {"act"},
-  "configs/dreamer": {"dreamer"},
+  "configs/dreamer": {"dreamer", "carnet", "configs"},
   "scripts": {"act", "dreamer", "carnet", "configs", "scripts"},
   "benchmarks": {"act", "dreamer", "carnet", "configs", "benchmarks"},
 }
