@@ -82,8 +82,8 @@ def iterate(
     loop, record, outcome = act(program, train.params, loop)
     return (loop, device_replay.add(replay, record)), outcome
 
-  (loop, replay), (ended, returns) = jax.lax.scan(
-    step, (loop, replay), length=steps
+  (loop, replay), (ended, returns) = updates.repeat(
+    program.spec, step, (loop, replay), None, steps
   )
   episodes = jnp.sum(ended, dtype=jnp.float32)
   metrics = {
