@@ -56,9 +56,7 @@ def train(
       static_argnums=(3, 4),
       donate_argnums=(0, 1, 2),
     )
-    # as the original: so many sequences before the first update
-    least = config.batch_size * config.batch_length // environments
-    least += config.batch_length + config.replay_context
+    least = run.steps_before_training(config)
     save_at = run.save_schedule(config, stride)
     length = config.batch_length + config.replay_context
     look = functools.partial(

@@ -3,7 +3,7 @@
 from ml_collections import config_dict
 
 from carnet import config_ranges, errors
-from dreamer import experience, policy
+from dreamer import experience, policy, run
 
 _POSITIVE = (
   *("total_steps", "batch_size", "batch_length", "horizon", "imag_length"),
@@ -82,7 +82,7 @@ def _check_capacity(config: config_dict.ConfigDict) -> None:
   count = config.loop.environments
   # rings lose single steps, the host's memory whole chunks
   evicted = 0 if config.loop.compiled else config.replay.chunk_size + 1
-  least = count * (_first_batch(config) + evicted)
+  least = count * (run.steps_before_training(config) + evicted)
   if config.replay.capacity < least:
     raise errors.UserError(
       f"config.replay.capacity={config.replay.capacity}: {count} environments "
@@ -94,7 +94,7 @@ def _check_capacity(config: config_dict.ConfigDict) -> None:
 
 def _check_begins(config: config_dict.ConfigDict) -> None:
   """A run must be longer than what the first batch is drawn from."""
-  loop, steps = config.loop, _first_batch(config)
+  loop, steps = config.loop, run.steps_before_training(config)
   if loop.compiled:  # whole dispatches
     steps += -steps % loop.steps_per_dispatch
   first = steps * loop.environments
@@ -105,15 +105,3 @@ def _check_begins(config: config_dict.ConfigDict) -> None:
       f"environments and batches of {config.batch_size} x "
       f"{config.batch_length}; train for longer, or make batches smaller"
     )
-
-
-def _first_batch(config: config_dict.ConfigDict) -> int:
-  """Returns how many steps of each environment the first batch is drawn from.
-
-  As the original: as many sequences as a batch has steps.
-  """
-  length = config.batch_length + config.replay_context
-  replayed = config.batch_size * config.batch_length
-  if config.loop.compiled:
-    return replayed // config.loop.environments + length
-  return -(-replayed // config.loop.environments) + length - 1

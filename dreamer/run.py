@@ -100,6 +100,16 @@ def start(
   return True
 
 
+def steps_before_training(config: config_dict.ConfigDict) -> int:
+  """Returns how many steps of each environment come before the first update.
+
+  As the original: there are then as many sequences as a batch has steps.
+  """
+  length = config.batch_length + config.replay_context
+  replayed = config.batch_size * config.batch_length
+  return -(-replayed // config.loop.environments) + length - 1
+
+
 def save_schedule(config: config_dict.ConfigDict, stride: int) -> clock.Every:
   """Returns when to save."""
   options = config.checkpoint

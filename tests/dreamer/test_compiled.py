@@ -10,8 +10,8 @@ from dreamer import train
 
 def test_updates_and_metrics_by_arithmetic(catch_run):
   assert tiny_loop.steps(catch_run) == [192, 288]
-  # 6 dispatches of 48 steps, of which the last 4 have 3 updates each
-  assert tiny_loop.value(catch_run, "agent/step") == 12
+  # 6 dispatches of 48 steps, of which the last 5 have 3 updates each
+  assert tiny_loop.value(catch_run, "agent/step") == 15
   assert tiny_loop.value(catch_run, "loop/env_steps") == 72
   facts = tiny_loop.stored(catch_run)["replay/state"]
   assert (facts["steps"], facts["position"]) == (
@@ -22,8 +22,7 @@ def test_updates_and_metrics_by_arithmetic(catch_run):
   assert [x["step"] for x in means] == [96, 144, 192, 288]
   assert [x["replay/steps"] for x in means] == [80, 80, 80, 80]
   assert all(-1 <= x["episode/return"] <= 1 for x in means)
-  assert "train/opt/loss" not in means[0]
-  assert all(x["train/opt/loss"] > 0 for x in means[1:])
+  assert all(x["train/opt/loss"] > 0 for x in means)
 
 
 def test_it_evaluates_and_films_on_schedule(catch_run):

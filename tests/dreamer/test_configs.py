@@ -157,7 +157,7 @@ def test_a_run_must_reach_its_first_update():
   for make, first in (
     (tiny_loop.cartpole, 32),
     (tiny_loop.walker, 24),
-    (tiny_loop.catch, 96),
+    (tiny_loop.catch, 48),
   ):
     config = make()
     config.total_steps = first + 1
@@ -177,7 +177,7 @@ def test_a_run_must_reach_its_first_update():
   [
     (tiny_loop.cartpole, 2 * (16 + 17)),
     (tiny_loop.walker, 24 + 9),
-    (tiny_loop.catch, 4 * 13),
+    (tiny_loop.catch, 4 * 12),
   ],
 )
 def test_the_first_batch_must_fit_into_the_replay(make, least):
