@@ -64,9 +64,14 @@ class Actor(nnx.Module):
     self.mlp = nets.MLP(inputs, config.units, config.layers, rngs)
     self.head = _ActionHeads(config, actions, rngs)
 
-  def __call__(self, x: Float[Array, "*s F"]) -> dict[str, Action]:
-    """Returns a distribution of each action key."""
-    outputs = self.head(self.mlp(x))
+  def __call__(
+    self, x: Float[Array, "*s F"], first: Float[Array, "*s U"] | None = None
+  ) -> dict[str, Action]:
+    """Returns a distribution of each action key.
+
+    `first` is that of `nets.MLP`.
+    """
+    outputs = self.head(self.mlp(x, first))
     return {
       name: self._distribution(name, out) for name, out in outputs.items()
     }

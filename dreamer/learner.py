@@ -117,13 +117,15 @@ def loss(
   b, t = batch["is_first"].shape
   # Nothing is learned through imagination: no residuals, no backward pass.
   fixed = merge(graph, jax.lax.stop_gradient(params))
-  feature, actions = world_model.imagine(config, fixed, latent, draws, sample)
+  feature, first, actions = world_model.imagine(
+    config, fixed, latent, draws, sample
+  )
   found, outcome, more = behavior.imagination_losses(
     config,
     actions,
     fixed.reward(feature).mean(),
     fixed.continuation(feature).prob(),
-    agent.actor(feature),
+    agent.actor(feature, first),
     agent.critic(feature),
     slow(feature),
     return_range,

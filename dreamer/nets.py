@@ -14,7 +14,7 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from dreamer import resolution
+from dreamer import products, resolution
 
 _TRUNCATION = 2.0  # standard deviations
 _CORRECTION = 1.1368  # a normal truncated there has a deviation of 1 / 1.1368
@@ -52,7 +52,19 @@ class Linear(nnx.Module):
 
   def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "..."]:
     """Returns the map, the last axis reshaped."""
-    y = x @ _cast(self.kernel, x)
+    return self._finish(self.product(x))
+
+  def product(self, x: Float[Array, "*s I"]) -> Float[Array, "*s O"]:
+    """Returns the map before the bias is added."""
+    return x @ _cast(self.kernel, x)
+
+  def recalled(
+    self, x: Float[Array, "*s I"], known: Float[Array, "*s O"]
+  ) -> Float[Array, "..."]:
+    """Returns the map, and its gradient, where `product` is known already."""
+    return self._finish(products.recalled(x, _cast(self.kernel, x), known))
+
+  def _finish(self, y: Array) -> Array:
     y = y + _spread(_cast(self.bias, y), y)
     return y.reshape((*y.shape[:-1], *self._shape))
 
@@ -205,7 +217,8 @@ def _norm_silu_forward(x: Array, scale: Array) -> tuple[Array, Any]:
 
 
 def _norm_silu_backward(saved: Any, slope: Array) -> tuple[Array, Array]:
-  x, size, scale = saved
+  # or XLA keeps all that the forward pass worked out too
+  x, size, scale = jax.lax.optimization_barrier(saved)
   wide, to_z = x.astype(jnp.float32), slope.astype(jnp.float32)
   z = _scaled(x, size, scale)
   gate = jax.nn.sigmoid(z)
@@ -224,6 +237,8 @@ _norm_silu.defvjp(_norm_silu_forward, _norm_silu_backward)
 class MLP(nnx.Module):
   """Layers of Linear, RMSNorm and SiLU."""
 
+  linear0: Linear
+
   def __init__(
     self, inputs: int, units: int, layers: int, rngs: nnx.Rngs
   ) -> None:
@@ -234,10 +249,17 @@ class MLP(nnx.Module):
       )
       setattr(self, f"norm{i}", RMSNorm(units))
 
-  def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "*s U"]:
-    """Returns the last layer."""
+  def __call__(
+    self, x: Float[Array, "*s I"], first: Float[Array, "*s U"] | None = None
+  ) -> Float[Array, "*s U"]:
+    """Returns the last layer.
+
+    `first` is `linear0.product(x)`, where it is known already.
+    """
     for i in range(self._layers):
-      x = getattr(self, f"linear{i}")(x)
+      layer = getattr(self, f"linear{i}")
+      known = i == 0 and first is not None
+      x = layer.recalled(x, first) if known else layer(x)
       x = getattr(self, f"norm{i}").silu(x)
     return x
 

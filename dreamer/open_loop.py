@@ -57,7 +57,7 @@ def predict(
     first["is_first"],
     jax.random.gumbel(seen_key, (b, observed, *sizes)),
   )
-  _, expected, _ = agent.rssm.imagine(
+  expected, _ = agent.rssm.imagine(
     jax.tree.map(lambda x: x[:, -1], seen),
     lambda latent, action: (action, None),
     jax.random.gumbel(rest_key, (b, t - observed, *sizes)),

@@ -180,29 +180,41 @@ class RSSM(nnx.Module):
     act: Callable[[Latent, Any], tuple[Float[Array, "B A"], Any]],
     gumbel: Float[Array, "B T S C"],
     inputs: Any = None,
-  ) -> tuple[Latent, Latent, Any]:
-    """Returns the last of T states after as many actions, all of them, and what
-    `act` gave besides: time first.
+  ) -> tuple[Latent, Any]:
+    """Returns T states after as many actions, and what `act` gave besides: time
+    first.
 
     Args:
       start: the state before the first action.
       act: (state, inputs of the step) -> (action vector, anything).
       gumbel: noise of each state.
-      inputs: pytree of [B, T, ...] arrays for `act`.
+      inputs: pytree of [B, T, ...] arrays for `act`. With one step more, `act`
+        sees the last state too, whose action is not taken.
     """
+    steps, count = gumbel.shape[1], jax.tree.leaves(inputs)[0].shape[1]
+    inputs = jax.tree.map(_time_first, inputs)
 
-    def step(carry: Any, noise: tuple[Array, Any]) -> tuple[Any, Any]:
-      state, groups = carry
-      action, other = act(state, noise[1])
+    def watch(state: Latent, others: Any, i: Any) -> tuple[Array, Any]:
+      action, other = act(state, jax.tree.map(lambda x: x[i], inputs))
+      # into one array for all steps, as a longer one would be a copy
+      return action, jax.tree.map(lambda x, y: x.at[i].set(y), others, other)
+
+    def step(carry: Any, now: tuple[Array, Array]) -> tuple[Any, Any]:
+      state, groups, others = carry
+      action, others = watch(state, others, now[0])
       groups = self._advance(state, groups, action)
       deter = nets.join_groups(groups)
-      state = Latent(deter, self.draw(self.prior(deter), noise[0]))
-      return (state, groups), (state, other)
+      state = Latent(deter, self.draw(self.prior(deter), now[1]))
+      return (state, groups, others), state
 
-    carry = start, nets.split_groups(start.deter, self._blocks)
-    scanned = jax.tree.map(_time_first, (gumbel, inputs))
-    (end, _), (states, other) = jax.lax.scan(step, carry, scanned)
-    return end, states, other
+    one = jax.eval_shape(act, start, jax.tree.map(lambda x: x[0], inputs))[1]
+    others = jax.tree.map(lambda x: jnp.zeros((count, *x.shape), x.dtype), one)
+    carry = start, nets.split_groups(start.deter, self._blocks), others
+    scanned = jnp.arange(steps), _time_first(gumbel)
+    (state, _, others), states = jax.lax.scan(step, carry, scanned)
+    if count > steps:
+      _, others = watch(state, others, steps)
+    return states, others
 
   def kl_losses(
     self,

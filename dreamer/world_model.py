@@ -57,8 +57,9 @@ def imagine(
   latent: rssm.Latent,
   draws: noise.Draws,
   sample: Any,
-) -> tuple[Float[Array, "H1 N F"], Tree]:
-  """Returns features and actions of H + 1 states from every posterior one.
+) -> tuple[Float[Array, "H1 N F"], Float[Array, "H1 N U"], Tree]:
+  """Returns features, the product of the actor's first layer, and actions of
+  H + 1 states from every posterior one.
 
   Time first, as they come: transposing features costs as much as a layer.
   """
@@ -66,16 +67,11 @@ def imagine(
     lambda x: jax.lax.stop_gradient(x.reshape((-1, *x.shape[2:]))), latent
   )
 
-  def act(state: rssm.Latent, drawn: Tree) -> tuple[Array, tuple[Array, Tree]]:
+  def act(state: rssm.Latent, drawn: Tree) -> tuple[Array, Any]:
     feature = jax.lax.stop_gradient(state.feature)
-    policy = agent.actor(feature)
+    first = agent.actor.mlp.linear0.product(feature)
+    policy = agent.actor(feature, first)
     action = jax.tree.map(jax.lax.stop_gradient, sample(policy, drawn))
-    return agent.action_vector(action), (feature, action)
+    return agent.action_vector(action), (feature, first, action)
 
-  steps = config.imag_length
-  first = jax.tree.map(lambda x: x[:, :steps], draws.action)
-  end, _, most = agent.rssm.imagine(start, act, draws.prior, first)
-  _, last = act(end, jax.tree.map(lambda x: x[:, steps], draws.action))
-  return jax.tree.map(
-    lambda most, last: jnp.concatenate([most, last[None]]), most, last
-  )
+  return agent.rssm.imagine(start, act, draws.prior, draws.action)[1]

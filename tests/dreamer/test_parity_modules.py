@@ -116,7 +116,7 @@ def test_rssm_imagines(path: str) -> None:
   @jax.jit
   def run(params: Any, start: rssm.Latent, actions: jax.Array) -> Any:
     model = nnx.merge(graph, params)
-    _, states, _ = model.imagine(start, lambda _, a: (a, None), gumbel, actions)
+    states, _ = model.imagine(start, lambda _, a: (a, None), gumbel, actions)
     states = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), states)
     return states, model.prior(states.deter)
 

@@ -185,7 +185,7 @@ def intermediates(
   latent, logits = agent.rssm.observe(
     batch["start"], actions, tokens, batch["is_first"], draws.posterior
   )
-  features, taken = world_model.imagine(
+  features, _, taken = world_model.imagine(
     one.config, agent, latent, draws, recorded
   )
   reward = agent.reward(features).mean()
