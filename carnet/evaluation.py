@@ -19,6 +19,8 @@ from carnet.checkpoint import directory
 from carnet.envs import base
 
 _SEED_OF_ACTING = 0  # the same draws in every evaluation
+_FRAMES_PER_SECOND = 25  # of a film, or what the task has if that is less
+_BAR = 40  # characters that stand for all episodes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -146,7 +148,8 @@ def film(
     path = output / f"seed_{episode.seed}_{_outcome(episode)}.mp4"
     env, camera = loaded.make_stage(height)
     try:
-      rollout.record(env, episode.seed, episode.actions, camera, path)
+      every = max(1, round(env.control_hz / _FRAMES_PER_SECOND))
+      rollout.record(env, episode.seed, episode.actions, camera, path, every)
     finally:
       env.close()
     paths.append(path)
@@ -183,7 +186,8 @@ def print_report(report: Report) -> None:
     )
     table.add_row("mean return", f"{found['mean_return']:.4g}")
     for reward, count in found["highest_reward_histogram"].items():
-      table.add_row(f"highest reward {reward}", f"{count:>3} " + "█" * count)
+      bar = "█" * -(-count * _BAR // found["episodes"])
+      table.add_row(f"highest reward {reward}", f"{count:>3} {bar}")
   table.add_row("results", str(report.results))
   for path in report.videos:
     table.add_row("video", str(path))

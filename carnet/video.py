@@ -31,3 +31,11 @@ def write(
       container.mux(stream.encode(frame))
     container.mux(stream.encode())
   draft.replace(path)
+
+
+def enlarged(
+  frames: UInt8[np.ndarray, "T H W 3"], height: int
+) -> UInt8[np.ndarray, "T h w 3"]:
+  """Returns frames of at least this height, each pixel as several."""
+  times = -(-height // frames.shape[1])
+  return frames.repeat(times, axis=1).repeat(times, axis=2)

@@ -16,6 +16,7 @@ from dreamer import environment, learner, open_loop, policy
 
 Tree = dict[str, Any]
 _FRAMES_PER_SECOND = 10
+_HEIGHT = 240  # pixels, at least
 
 
 class Monitor:
@@ -90,5 +91,6 @@ class Monitor:
         )
         self._directory.mkdir(exist_ok=True)
         file = f"openloop_{name.replace('/', '_')}_{step:09d}.mp4"
-        video.write(self._directory / file, frames, _FRAMES_PER_SECOND)
+        larger = video.enlarged(frames, _HEIGHT)
+        video.write(self._directory / file, larger, _FRAMES_PER_SECOND)
     return {f"openloop/{name}": float(x) for name, x in errors.items()}
