@@ -6,13 +6,9 @@ half-written file when it is asked to stop.
 """
 
 import contextlib
-import multiprocessing
 import os
 import pathlib
 import signal
-import sys
-import threading
-import types
 from collections.abc import Iterator
 from concurrent import futures
 from concurrent.futures import process
@@ -20,7 +16,7 @@ from multiprocessing import synchronize
 from typing import Any, Protocol, runtime_checkable
 
 from act import recording
-from carnet import errors
+from carnet import errors, spawn
 
 _recorder: recording.Recorder | None = None  # of this worker process
 
@@ -55,15 +51,14 @@ def start(
     with contextlib.closing(recorder):
       yield _Inline(recorder)
     return
-  context = multiprocessing.get_context("spawn")
-  stop = context.Event()
+  stop = spawn.CONTEXT.Event()
   executor = process.ProcessPoolExecutor(
-    workers, context, _initialize, (simulator, settings, directory, stop)
+    workers, spawn.CONTEXT, _initialize, (simulator, settings, directory, stop)
   )
 
   def submit(method: str, *arguments: int) -> futures.Future[Any]:
     # A call may start a worker, which must not see Ctrl-C even while it does.
-    with _interrupts_ignored(), _main_hidden():
+    with spawn.starting():
       return executor.submit(_call, method, *arguments)
 
   try:
@@ -94,29 +89,6 @@ class _Inline:
     return future
 
 
-@contextlib.contextmanager
-def _interrupts_ignored() -> Iterator[None]:
-  if threading.current_thread() is not threading.main_thread():
-    yield  # only the main thread may set handlers, and only it gets Ctrl-C
-    return
-  handler = signal.signal(signal.SIGINT, signal.SIG_IGN)
-  try:
-    yield
-  finally:
-    signal.signal(signal.SIGINT, handler)
-
-
-@contextlib.contextmanager
-def _main_hidden() -> Iterator[None]:
-  """Keeps a starting worker from importing the script, and JAX with it."""
-  main = sys.modules["__main__"]
-  sys.modules["__main__"] = types.ModuleType("__main__")
-  try:
-    yield
-  finally:
-    sys.modules["__main__"] = main
-
-
 def _initialize(
   simulator: recording.Simulator,
   settings: recording.Settings,
@@ -124,16 +96,9 @@ def _initialize(
   stop: synchronize.Event,
 ) -> None:
   global _recorder
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  threading.Thread(target=_end_with_parent, daemon=True).start()
+  # not SIGTERM, by which a broken pool ends its workers
+  spawn.stay_until_parent_ends((signal.SIGINT,))
   _recorder = recording.Recorder(simulator, settings, directory, stop.is_set)
-
-
-def _end_with_parent() -> None:
-  parent = multiprocessing.parent_process()
-  assert parent is not None
-  parent.join()
-  os._exit(1)
 
 
 def _call(method: str, *arguments: int) -> Any:

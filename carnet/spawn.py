@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 CONTEXT = multiprocessing.get_context("spawn")
 
@@ -42,14 +42,19 @@ def _interrupts_ignored() -> Iterator[None]:
     signal.signal(signal.SIGINT, handler)
 
 
-def stay_until_parent_ends() -> None:
+def stay_until_parent_ends(
+  ignored: Sequence[signal.Signals] = (signal.SIGINT, signal.SIGTERM),
+) -> None:
   """For a worker to call first: signals to the group are the parent's matter.
 
   A scheduler's SIGTERM reaches all processes, and the parent may still want to
   save. When the parent is gone, however it went, the worker ends at once.
+
+  Args:
+    ignored: without SIGTERM for a parent that ends its workers by it.
   """
-  signal.signal(signal.SIGINT, signal.SIG_IGN)
-  signal.signal(signal.SIGTERM, signal.SIG_IGN)
+  for one in ignored:
+    signal.signal(one, signal.SIG_IGN)
   threading.Thread(target=_end_with_parent, daemon=True).start()
 
 
