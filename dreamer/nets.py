@@ -52,7 +52,7 @@ class Linear(nnx.Module):
 
   def __call__(self, x: Float[Array, "*s I"]) -> Float[Array, "..."]:
     """Returns the map, the last axis reshaped."""
-    return self._finish(self.product(x))
+    return self.finish(self.product(x))
 
   def product(self, x: Float[Array, "*s I"]) -> Float[Array, "*s O"]:
     """Returns the map before the bias is added."""
@@ -62,9 +62,10 @@ class Linear(nnx.Module):
     self, x: Float[Array, "*s I"], known: Float[Array, "*s O"]
   ) -> Float[Array, "..."]:
     """Returns the map, and its gradient, where `product` is known already."""
-    return self._finish(products.recalled(x, _cast(self.kernel, x), known))
+    return self.finish(products.recalled(x, _cast(self.kernel, x), known))
 
-  def _finish(self, y: Array) -> Array:
+  def finish(self, y: Float[Array, "*s O"]) -> Float[Array, "..."]:
+    """Returns the map from its product: biased, the last axis reshaped."""
     y = y + _spread(_cast(self.bias, y), y)
     return y.reshape((*y.shape[:-1], *self._shape))
 
@@ -89,21 +90,26 @@ class BlockLinear(nnx.Module):
 
   def grouped(self, x: Float[Array, "G N i"]) -> Float[Array, "G N o"]:
     """Returns the map of each group."""
-    bias = _cast(self.bias, x).reshape((self._groups, 1, -1))
-    return jnp.einsum("gni,gio->gno", x, _cast(self.kernel, x)) + bias
+    return self.finish_groups(products.multiply(x, self.kernel[...]))
 
-  def shared(
-    self, x: Float[Array, "G N i"], common: Float[Array, "N J"]
-  ) -> Float[Array, "N O"]:
-    """Returns the maps of groups that also see all of `common`, after their
-    own slice, side by side.
-    """
-    kernel = _cast(self.kernel, x)
-    own = jnp.einsum("gni,gio->gno", x, kernel[:, : x.shape[-1]])
-    # one dense product instead of a copy of `common` for each group
-    rest = kernel[:, x.shape[-1] :].swapaxes(0, 1)
-    y = join_groups(own) + common @ rest.reshape((rest.shape[0], -1))
+  def finish_groups(self, y: Float[Array, "G N o"]) -> Float[Array, "G N o"]:
+    """Returns the map of each group from its product."""
+    return y + _cast(self.bias, y).reshape((self._groups, 1, -1))
+
+  def finish(self, y: Float[Array, "N O"]) -> Float[Array, "N O"]:
+    """Returns the maps, side by side, from their products."""
     return y + _spread(_cast(self.bias, y), y)
+
+  def split_kernel(
+    self, own: int
+  ) -> tuple[Float[Array, "G i o"], Float[Array, "J O"]]:
+    """Returns the kernel in two, for groups that see J common inputs besides:
+    what multiplies the `own` of each, and all that multiplies the common ones.
+    """
+    kernel = self.kernel[...]
+    # one dense product instead of a copy of the common inputs for each group
+    rest = kernel[:, own:].swapaxes(0, 1)
+    return kernel[:, :own], rest.reshape((rest.shape[0], -1))
 
 
 def split_groups(x: Float[Array, "N I"], groups: int) -> Float[Array, "G N i"]:

@@ -14,7 +14,9 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float
 from ml_collections import config_dict
 
-from dreamer import distributions, nets
+from dreamer import distributions, nets, products
+
+Times = Callable[[str, Array], Array]  # (name, x) -> x times that kernel
 
 
 @flax.struct.dataclass
@@ -48,12 +50,9 @@ class RSSM(nnx.Module):
     self._deter, self._hidden = config.deter, config.hidden
     self._stoch, self._classes = config.stoch, config.classes
     self._layers = (config.dynlayers, config.imglayers, config.obslayers)
-    deter, hidden, flat = (
-      config.deter,
-      config.hidden,
-      config.stoch * config.classes,
-    )
-    for i, size in enumerate((deter, flat, action_size)):
+    deter, hidden = config.deter, config.hidden
+    sizes = (deter, config.stoch * config.classes, action_size)
+    for i, size in enumerate(sizes):
       self._add(f"dynin{i}", nets.Linear(size, hidden, rngs), hidden)
     width = deter + config.blocks * 3 * hidden
     for i in range(config.dynlayers):
@@ -83,9 +82,12 @@ class RSSM(nnx.Module):
   ) -> Float[Array, "B D"]:
     """Returns the next recurrent state (`_core` of the original)."""
     groups = nets.split_groups(latent.deter, self._blocks)
-    return nets.join_groups(self._advance(latent, groups, action))
+    groups = self._advance(self._times(), latent, groups, action)
+    return nets.join_groups(groups)
 
-  def _advance(self, latent: Latent, groups: Array, action: Array) -> Array:
+  def _advance(
+    self, times: Times, latent: Latent, groups: Array, action: Array
+  ) -> Array:
     """Does it for the recurrent state in groups [G, B, D / G] besides.
 
     Loops carry the groups: what is used twice, XLA computes as it lies in
@@ -93,11 +95,13 @@ class RSSM(nnx.Module):
     """
     action = action / jax.lax.stop_gradient(jnp.maximum(1, jnp.abs(action)))
     inputs = (latent.deter, _flat(latent.stoch), action)
-    hidden = [self._apply(f"dynin{i}", x) for i, x in enumerate(inputs)]
-    x = self.dynhid0.shared(groups, jnp.concatenate(hidden, axis=-1))
-    x = self.dynhid0norm.silu(x)
+    hidden = [self._timed(times, f"dynin{i}", x) for i, x in enumerate(inputs)]
+    own = nets.join_groups(times("own", groups))
+    common = times("common", jnp.concatenate(hidden, axis=-1))
+    x = self.dynhid0norm.silu(self.dynhid0.finish(own + common))
     x = self._stack("dynhid", self._layers[0], x, first=1)
-    gates = self.dyngru.grouped(nets.split_groups(x, self._blocks))
+    gates = times("dyngru", nets.split_groups(x, self._blocks))
+    gates = self.dyngru.finish_groups(gates)
     reset, candidate, update = jnp.split(gates, 3, axis=-1)
     candidate = jnp.tanh(jax.nn.sigmoid(reset) * candidate)
     update = jax.nn.sigmoid(update - 1)
@@ -111,8 +115,14 @@ class RSSM(nnx.Module):
     self, deter: Float[Array, "*s D"], tokens: Float[Array, "*s E"]
   ) -> Float[Array, "*s S C"]:
     """Returns logits of the stochastic state that also saw the observation."""
+    return self._posterior(self._times(), deter, tokens)
+
+  def _posterior(self, times: Times, deter: Array, tokens: Array) -> Array:
     x = jnp.concatenate([deter, tokens], axis=-1)
-    return self.obslogit(self._stack("obs", self._layers[2], x))
+    if self._layers[2]:
+      x = self._timed(times, "obs0", x)
+      x = self._stack("obs", self._layers[2], x, first=1)
+    return self.obslogit.finish(times("obslogit", x))
 
   def draw(
     self, logits: Float[Array, "*s S C"], gumbel: Float[Array, "*s S C"]
@@ -135,12 +145,13 @@ class RSSM(nnx.Module):
     """
     groups = nets.split_groups(latent.deter, self._blocks)
     latent, _, logits = self._observe(
-      latent, groups, action, tokens, reset, gumbel
+      self._times(), latent, groups, action, tokens, reset, gumbel
     )
     return latent, logits
 
   def _observe(
     self,
+    times: Times,
     latent: Latent,
     groups: Array,
     action: Array,
@@ -150,9 +161,9 @@ class RSSM(nnx.Module):
   ) -> tuple[Latent, Array, Array]:
     latent = jax.tree.map(lambda x: _masked(x, reset), latent)
     groups = jnp.where(reset[None, :, None], jnp.zeros_like(groups), groups)
-    groups = self._advance(latent, groups, _masked(action, reset))
+    groups = self._advance(times, latent, groups, _masked(action, reset))
     deter = nets.join_groups(groups)
-    logits = self.posterior(deter, tokens)
+    logits = self._posterior(times, deter, tokens)
     return Latent(deter, self.draw(logits, gumbel)), groups, logits
 
   def observe(
@@ -165,13 +176,18 @@ class RSSM(nnx.Module):
   ) -> tuple[Latent, Float[Array, "B T S C"]]:
     """Returns the posterior states of a sequence and their logits."""
 
-    def step(carry: Any, inputs: tuple[Array, ...]) -> tuple[Any, Any]:
-      state, groups, logits = self._observe(*carry, *inputs)
+    graph, params = nnx.split(self)
+
+    def step(
+      times: Times, params: Any, carry: Any, inputs: tuple[Array, ...]
+    ) -> tuple[Any, Any]:
+      model = nnx.merge(graph, params)
+      state, groups, logits = model._observe(times, *carry, *inputs)
       return (state, groups), (state, logits)
 
     start = latent, nets.split_groups(latent.deter, self._blocks)
-    inputs = (actions, tokens, resets, gumbel)
-    _, outputs = jax.lax.scan(step, start, jax.tree.map(_time_first, inputs))
+    inputs = jax.tree.map(_time_first, (actions, tokens, resets, gumbel))
+    _, outputs = products.scan(step, self._kernels(), params, start, inputs)
     return jax.tree.map(_time_first, outputs)
 
   def imagine(
@@ -193,6 +209,7 @@ class RSSM(nnx.Module):
     """
     steps, count = gumbel.shape[1], jax.tree.leaves(inputs)[0].shape[1]
     inputs = jax.tree.map(_time_first, inputs)
+    times = self._times()
 
     def watch(state: Latent, others: Any, i: Any) -> tuple[Array, Any]:
       action, other = act(state, jax.tree.map(lambda x: x[i], inputs))
@@ -202,7 +219,7 @@ class RSSM(nnx.Module):
     def step(carry: Any, now: tuple[Array, Array]) -> tuple[Any, Any]:
       state, groups, others = carry
       action, others = watch(state, others, now[0])
-      groups = self._advance(state, groups, action)
+      groups = self._advance(times, state, groups, action)
       deter = nets.join_groups(groups)
       state = Latent(deter, self.draw(self.prior(deter), now[1]))
       return (state, groups, others), state
@@ -239,12 +256,27 @@ class RSSM(nnx.Module):
     logp = distributions.mix_uniform(logits, self._unimix)
     return jnp.sum(distributions.categorical_entropy(logp), axis=-1)
 
+  def _kernels(self) -> dict[str, Array]:
+    """Returns what multiplies what in a step of a sequence."""
+    own, common = self.dynhid0.split_kernel(self._deter // self._blocks)
+    names = ["dynin0", "dynin1", "dynin2", "dyngru", "obslogit"]
+    names += ["obs0"] * bool(self._layers[2])
+    whole = {name: getattr(self, name).kernel[...] for name in names}
+    return {**whole, "own": own, "common": common}
+
+  def _times(self) -> Times:
+    return products.times(self._kernels())
+
   def _add(self, name: str, layer: nnx.Module, size: int) -> None:
     setattr(self, name, layer)
     setattr(self, f"{name}norm", nets.RMSNorm(size))
 
   def _apply(self, name: str, x: Array) -> Array:
     return getattr(self, f"{name}norm").silu(getattr(self, name)(x))
+
+  def _timed(self, times: Times, name: str, x: Array) -> Array:
+    y = getattr(self, name).finish(times(name, x))
+    return getattr(self, f"{name}norm").silu(y)
 
   def _stack(self, prefix: str, layers: int, x: Array, first: int = 0) -> Array:
     for i in range(first, layers):
