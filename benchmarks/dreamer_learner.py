@@ -20,6 +20,7 @@ walker_12m 2.57 s and 4.78, Crafter at 1m 3.35 s and 6.17; a policy call 0.70,
 1.21 and 1.52 ms.
 """
 
+import functools
 import importlib.metadata
 import json
 import os
@@ -43,7 +44,7 @@ from flax import nnx
 from benchmarks import dreamer_data
 from carnet import allocator, checkpoint, cli, errors
 from dreamer import config as config_lib
-from dreamer import device_replay, learner, noise
+from dreamer import device_replay, learner, policy
 
 Tree = dict[str, Any]
 Run = Callable[[], None]
@@ -216,32 +217,16 @@ def _policy(
   seconds.
   """
 
-  def act(params: Tree, carry: Any, seen: Tree, key: Any) -> tuple[Any, Tree]:
-    agent = learner.merge(graph, params)
-    latent, action = carry
-    latent_key, action_key = jax.random.split(key)
-    latent, _ = agent.rssm.observe_step(
-      latent,
-      agent.action_vector(action),
-      agent.encoder(seen),
-      seen["is_first"],
-      jax.random.gumbel(latent_key, latent.stoch.shape),
-    )
-    drawn = noise.draw_actions(spec.actions, (1,), action_key)
-    action = noise.sample_actions(agent.actor(latent.feature), drawn)
-    return (latent, action), action
-
   seen = dreamer_data.steps(spec, (1,))
-  carry = jax.device_put(
-    (dreamer_data.latent(config, (1,)), dreamer_data.actions(spec, (1,)))
-  )
-  arguments = (params, carry, seen, jax.random.key(0))
+  act = functools.partial(policy.act, config, spec, graph)
+  carry = policy.initial(config, spec, 1)
+  arguments = (params, carry, seen, seen["is_first"], jax.random.key(0))
   before = time.perf_counter()
   compiled = jax.jit(act).lower(*arguments).compile()
   seconds = time.perf_counter() - before
 
   def run() -> None:  # the observation crosses to the device, the action back
-    jax.device_get(compiled(*arguments)[1])
+    jax.device_get(compiled(*arguments).action)
 
   return run, seconds
 
