@@ -30,6 +30,8 @@ def run(
   try:
     app.run(quiet, flags_parser=parse)
   except errors.UserError as error:
+    for note in getattr(error, "__notes__", ()):  # somebody else's traceback
+      sys.stderr.write("".join(f"{printable(x)}\n" for x in note.splitlines()))
     _fail(str(error))
   except errors.Interrupted as stop:
     sys.stderr.write(f"{stop}; run the same command again to go on\n")

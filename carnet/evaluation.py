@@ -34,6 +34,7 @@ class Loaded:
     make_stage: height -> an environment to be filmed in, and its camera.
     max_steps: of an episode, for the progress bar; None: nobody knows.
     facts: kept with the results, such as the task.
+    limit: steps after which an episode is cut.
   """
 
   step_directory: pathlib.Path
@@ -42,6 +43,7 @@ class Loaded:
   make_stage: Callable[[int], tuple[base.Env, str]]
   max_steps: int | None
   facts: dict[str, Any]
+  limit: int | None = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,7 +87,9 @@ def evaluate(
     output.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise errors.UserError(f"cannot write {output}: {error}") from error
-  found = run(loaded.policy, loaded.make_env, seeds, loaded.max_steps)
+  found = run(
+    loaded.policy, loaded.make_env, seeds, loaded.max_steps, loaded.limit
+  )
   facts = {"checkpoint": str(loaded.step_directory), "step": step}
   seconds = time.monotonic() - start
   results = output / "results.json"
@@ -105,6 +109,8 @@ def run(
   make_env: Callable[[], base.Env],
   seeds: Sequence[int],
   max_steps: int | None,
+  limit: int | None = None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> rollout.Evaluation:
   """Rolls out one episode a seed in lock-step, with a progress bar."""
   count = len(seeds)
@@ -115,6 +121,8 @@ def run(
       seeds,
       jax.random.key(_SEED_OF_ACTING),
       lambda step: bar.update(step, f"of the steps of {count} episodes"),
+      limit,
+      stop,
     )
     longest = max(episode.length for episode in evaluation.episodes)
     bar.update(max_steps or longest, describe(evaluation))

@@ -4,9 +4,12 @@ Legend: N episodes.
 """
 
 import concurrent.futures
+import contextlib
 import dataclasses
 import json
+import math
 import pathlib
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol, runtime_checkable
 
@@ -39,6 +42,14 @@ class Policy(Protocol):
     """
 
 
+class EnvironmentFailed(errors.UserError):
+  """An environment raised, or gave a reward that is no number."""
+
+
+class Stopped(Exception):
+  """The evaluation was given up because `stop` said so."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Episode:
   """What happened under one seed."""
@@ -51,6 +62,7 @@ class Episode:
   success: bool | None  # the success reward was reached; None: there is none
   held: bool | None  # and at the last step
   first_success_step: int | None
+  is_cut: bool  # by the caller's step limit, before the environment ended it
   actions: tuple[base.Action, ...]  # for replays and videos
 
   def row(self) -> dict[str, Any]:
@@ -132,15 +144,40 @@ class _Running:
     self.env, self.seed, self.done = env, seed, False
     self.rewards: list[float] = []
     self.actions: list[base.Action] = []
-    env.reset(seed, observe=False)
+    with self._telling():
+      env.reset(seed, observe=False)
 
   def step(self, action: base.Action) -> None:
     if self.done:
       return
-    step = self.env.step(action, observe=False)
+    with self._telling():
+      step = self.env.step(action, observe=False)
+    if not math.isfinite(step.reward):
+      raise EnvironmentFailed(
+        f"seed {self.seed}, step {len(self.rewards) + 1}: the reward is "
+        f"{step.reward}"
+      )
     self.rewards.append(step.reward)
     self.actions.append(action)
     self.done = step.is_last
+
+  def observe(self) -> base.Observation:
+    with self._telling():
+      return self.env.observe()
+
+  @contextlib.contextmanager
+  def _telling(self) -> Iterator[None]:
+    try:
+      yield
+    except errors.UserError:
+      raise
+    except Exception as error:  # whatever a simulator raises
+      failed = EnvironmentFailed(
+        f"the environment of seed {self.seed} failed: {type(error).__name__} "
+        f"{error}"
+      )
+      failed.add_note("".join(traceback.format_exception(error)))
+      raise failed from error
 
   def episode(self) -> Episode:
     goal = self.env.success_reward
@@ -158,6 +195,7 @@ class _Running:
       if goal is None
       else bool(reached) and reached[-1] == len(self.rewards) - 1,
       first_success_step=reached[0] if reached else None,
+      is_cut=not self.done,
       actions=tuple(self.actions),
     )
 
@@ -168,20 +206,37 @@ def evaluate(
   seeds: Sequence[int],
   key: jax.Array,
   on_step: Callable[[int], None] = lambda step: None,
+  limit: int | None = None,
+  stop: Callable[[], bool] = lambda: False,
 ) -> Evaluation:
   """Runs one episode a seed, all at once, until the last has ended.
 
   Environments step in threads (their physics and rendering release the GIL);
-  the policy is asked for all of them in one batch. `on_step` hears the step.
+  the policy is asked for all of them in one batch.
+
+  Args:
+    make_env: makes one environment.
+    policy: acts.
+    seeds: one episode each.
+    key: for the policy.
+    on_step: hears the step now and then.
+    limit: steps after which episodes are cut.
+    stop: asked at each step; True gives up.
+
+  Raises:
+    EnvironmentFailed: it names the seed.
+    Stopped: `stop` said so.
   """
   with concurrent.futures.ThreadPoolExecutor(_THREADS) as pool:
     running = list(pool.map(lambda seed: _Running(make_env(), seed), seeds))
     try:
       carry, step = policy.init(len(seeds)), 0
-      while not all(one.done for one in running):
+      while not all(one.done for one in running) and step != limit:
+        if stop():
+          raise Stopped
         observation = None
         if policy.needs_observation(carry):
-          frames = list(pool.map(lambda one: one.env.observe(), running))
+          frames = list(pool.map(_Running.observe, running))
           observation = {k: np.stack([f[k] for f in frames]) for k in frames[0]}
         key, act_key = jax.random.split(key)
         carry, actions = policy.act(carry, observation, act_key)

@@ -211,7 +211,7 @@ class _Heads(nnx.Module):
     self._names = tuple(spaces)
     for name, space in spaces.items():
       head = VectorHead(config.units, space, rngs, config.outscale)
-      setattr(self, name, head)
+      setattr(self, nets.attribute(name), head)
 
   def __call__(self, x: Float[Array, "*s U"]) -> dict[str, Predicted]:
-    return {name: getattr(self, name)(x) for name in self._names}
+    return {n: getattr(self, nets.attribute(n))(x) for n in self._names}

@@ -16,7 +16,15 @@ from ml_collections import config_dict
 from carnet import errors, progress
 from carnet.checkpoint import signals
 from carnet.envs import functional
-from dreamer import device_buffer, environment, jitted, monitor, policy, run
+from dreamer import (
+  config_check,
+  device_buffer,
+  environment,
+  jitted,
+  monitor,
+  policy,
+  run,
+)
 
 Tree = dict[str, Any]
 
@@ -35,6 +43,7 @@ def train(
   count = _updates(config, stride)
   functions = functional.make(config.environment.name)
   spec = environment.spec_of(functions)
+  config_check.check_spaces(config, spec)
   run.check_spaces(spec, workdir)
   program, state, loop = jitted.init(config, spec, functions)
   buffer = device_buffer.DeviceBuffer(
@@ -62,7 +71,9 @@ def train(
     look = functools.partial(
       buffer.look, config.batch_size, length, config.seed
     )
-    watch = monitor.Monitor(config, spec, program.graph, workdir, stride)
+    watch = monitor.Monitor(
+      config, spec, program.graph, workdir, stride, stop.__bool__
+    )
     step, last = int(acting.value.env_steps) * environments, config.total_steps
     with (
       contextlib.closing(run.Log(config, workdir, step, stride)) as log,

@@ -47,7 +47,6 @@ def default_config() -> config_dict.ConfigDict:
     repval_loss=True,
     repval_grad=True,  # the replay value loss also trains the world model
     reward_grad=True,
-    ac_grads=False,
   )
   config.rssm = config_dict.create(
     deter=512,
@@ -151,6 +150,7 @@ def default_config() -> config_dict.ConfigDict:
     # "sample": as the original, whose `mode="eval"` changes nothing; the
     # paper's text leaves it open. "mode": the likeliest action.
     actions="sample",
+    max_steps=30_000,  # an episode that is longer ends there, and says so
     video_every_steps=0,  # open-loop predictions; 0 is never
     video_sequences=4,
     video_context=16,  # steps that the model sees before it goes on alone

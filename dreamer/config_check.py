@@ -3,7 +3,7 @@
 from ml_collections import config_dict
 
 from carnet import config_ranges, errors
-from dreamer import experience, policy, run
+from dreamer import experience, learner, policy, run
 
 _POSITIVE = (
   *("total_steps", "batch_size", "batch_length", "horizon", "imag_length"),
@@ -15,7 +15,12 @@ _POSITIVE = (
   *("loop.updates_per_dispatch", "loop.steps_per_dispatch"),
   *("loop.process_timeout", "environment.repeat", "evaluation.episodes"),
   *("evaluation.video_sequences", "evaluation.video_context"),
-  "checkpoint.keep_latest",
+  *("rssm.dynlayers", "rssm.imglayers", "rssm.obslayers", "encoder.kernel"),
+  *("encoder.layers", "decoder.layers", "decoder.kernel", "decoder.bspace"),
+  *("reward.layers", "continuation.layers", "actor.layers", "critic.layers"),
+  *("reward.units", "continuation.units", "actor.units", "critic.units"),
+  *("slow_critic.every", "actor.minstd", "optimizer.pmin"),
+  *("checkpoint.keep_latest", "evaluation.max_steps"),
 )
 _NOT_NEGATIVE = (
   *("seed", "devices", "loop.processes", "loop.max_restarts"),
@@ -28,9 +33,10 @@ _NOT_NEGATIVE = (
   "checkpoint.keep_every_steps",
 )
 _FRACTIONS = (
-  *("optimizer.beta1", "optimizer.beta2", "rssm.unimix", "actor.unimix"),
-  *("slow_critic.rate", "return_norm.rate", "behavior.lam"),
+  *("rssm.unimix", "actor.unimix", "slow_critic.rate", "return_norm.rate"),
+  "behavior.lam",
 )
+_BELOW_ONE = ("optimizer.beta1", "optimizer.beta2")
 _SCHEDULES = ("const", "linear", "cosine")
 
 
@@ -46,17 +52,27 @@ def check(config: config_dict.ConfigDict) -> None:
   ranges.not_negative(*_NOT_NEGATIVE)
   for key in _FRACTIONS:
     ranges.require(key, 0 <= ranges.get(key) <= 1, "from 0 to 1")
+  for key in _BELOW_ONE:
+    ranges.require(key, 0 <= ranges.get(key) < 1, "from 0 to below 1")
+  ranges.require("seed", config.seed < 2**31, "below 2**31")
+  ranges.require("rssm.classes", config.rssm.classes > 1, "2 or more")
+  wider = config.actor.maxstd > config.actor.minstd
+  ranges.require("actor.maxstd", wider, "above actor.minstd")
   for key, choices in (
     ("replay.memory", experience.MEMORIES),
     ("evaluation.actions", policy.ACTIONS),
     ("optimizer.schedule", _SCHEDULES),
   ):
     ranges.one_of(key, choices)
+  options = config.optimizer
+  ends = options.schedule == "const" or options.anneal > options.warmup
+  ranges.require("optimizer.anneal", ends, "above optimizer.warmup")
   low, high = config.return_norm.low, config.return_norm.high
   ordered = 0 <= low < high <= 100
   ranges.require("return_norm.low", ordered, "a percentile below `high`")
   share = config.replay.uniform + config.replay.recency
-  ranges.require("replay.uniform", share > 0, "above 0 if `recency` is 0")
+  whole = abs(share - 1) < 1e-6
+  ranges.require("replay.uniform", whole, "1 together with replay.recency")
   blocks = config.rssm.blocks
   whole = config.rssm.deter % blocks == 0
   ranges.require("rssm.deter", whole, f"a multiple of rssm.blocks={blocks}")
@@ -77,12 +93,44 @@ def check(config: config_dict.ConfigDict) -> None:
   _check_begins(config)
 
 
+def check_spaces(config: config_dict.ConfigDict, spec: learner.Spec) -> None:
+  """Refuses observations that the networks of this configuration cannot take.
+
+  Raises:
+    UserError: it names the observation, or the key and the value.
+  """
+  spaces = {**spec.observations, **spec.actions}
+  empty = [name for name, space in spaces.items() if not space.size]
+  if empty or not spec.observations or not spec.actions:
+    raise errors.UserError(
+      f"the environment shows or takes nothing: {empty or 'no keys'}"
+    )
+  sizes = {x.shape[:2] for x in spec.observations.values() if x.is_image}
+  if not sizes:
+    return
+  for part in ("encoder", "decoder"):
+    cells = 2 ** len(config[part].mults)
+    if len(sizes) > 1 or any(n % cells for n in next(iter(sizes))):
+      raise errors.UserError(
+        f"images of {sorted(sizes)}: config.{part}.mults={config[part].mults} "
+        f"needs one size for all, a multiple of {cells}"
+      )
+  blocks, last = config.decoder.bspace, config.decoder.mults[-1]
+  fine = config.rssm.deter % blocks == 0 == config.decoder.depth * last % blocks
+  ranges = config_ranges.Ranges(config)
+  both = "a divisor of rssm.deter and of decoder.depth times the last of mults"
+  ranges.require("decoder.bspace", fine, both)
+
+
 def _check_capacity(config: config_dict.ConfigDict) -> None:
   """The data of a first batch must fit, whatever is evicted."""
-  count = config.loop.environments
-  # rings lose single steps, the host's memory whole chunks
-  evicted = 0 if config.loop.compiled else config.replay.chunk_size + 1
-  least = count * (run.steps_before_training(config) + evicted)
+  count, chunk = config.loop.environments, config.replay.chunk_size
+  needed = run.steps_before_training(config)
+  least = count * needed
+  if not config.loop.compiled:
+    # rings lose single steps, the host's memory whole chunks
+    length = config.batch_length + config.replay_context
+    least = count * (max(needed, chunk, length) + chunk + 1)
   if config.replay.capacity < least:
     raise errors.UserError(
       f"config.replay.capacity={config.replay.capacity}: {count} environments "

@@ -67,6 +67,19 @@ def sample(
   return found, (times, rows)
 
 
+def marked(found: Tree) -> Tree:
+  """Returns sequences as the host's replay gives them.
+
+  The first step is marked `is_first`: it is context. A step before another
+  episode's first, which an environment that was replaced leaves, is marked
+  `is_last`.
+  """
+  first = found["is_first"].at[:, 0].set(True)
+  last = found["is_last"]
+  last = last.at[:, :-1].set(last[:, :-1] | found["is_first"][:, 1:])
+  return found | {"is_first": first, "is_last": last}
+
+
 def write_back(
   replay: DeviceReplay,
   places: tuple[Int[Array, "B L"], Int[Array, " B"]],

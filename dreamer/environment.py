@@ -15,6 +15,9 @@ from carnet.envs import base, jax_env, vector, wrappers
 from dreamer import learner
 from dreamer import spaces as spaces_lib
 
+# what a replay keeps besides observations
+_RESERVED = (*learner.FLAGS, "reward", "deter", "stoch", "stepid")
+
 
 def make(
   environment: Mapping[str, Any],
@@ -81,6 +84,12 @@ def spec_of(
   """
   actions = env.action_space
   named = actions if isinstance(actions, dict) else {"action": actions}
+  for name in env.observation_space:
+    if name in _RESERVED or name.startswith("action/"):
+      raise errors.UserError(
+        f"an observation is called '{name}', which the replay calls something "
+        "else: give it another name"
+      )
   return learner.Spec(
     {k: _space(k, space) for k, space in env.observation_space.items()},
     {k: _space(k, space) for k, space in named.items()},

@@ -58,6 +58,7 @@ def load(
       "environment": described,
       "execution": {"actions": actions},
     },
+    config.evaluation.max_steps,
   )
 
 

@@ -116,10 +116,11 @@ class _ActionHeads(nnx.Module):
   ) -> None:
     self._names = tuple(sorted(actions))
     for name in self._names:
-      setattr(self, name, _ActionHead(config, actions[name], rngs))
+      head = _ActionHead(config, actions[name], rngs)
+      setattr(self, nets.attribute(name), head)
 
   def __call__(self, x: Float[Array, "*s U"]) -> dict[str, dict[str, Array]]:
-    return {name: getattr(self, name)(x) for name in self._names}
+    return {n: getattr(self, nets.attribute(n))(x) for n in self._names}
 
 
 class _ActionHead(nnx.Module):

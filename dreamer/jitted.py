@@ -6,7 +6,6 @@ timestep has `reward`, `is_first`, `is_last`, `is_terminal` and observation keys
 as attributes. Axes: E environments.
 """
 
-import dataclasses
 from typing import Any, NamedTuple
 
 import flax.struct
@@ -48,7 +47,8 @@ def init(
   graph, train = learner.init_state(config, spec)
   program = Program(config, spec, graph, environment)
   count = config.loop.environments
-  environments, timestep = _begin(program, 1, count)
+  keys = jax.random.split(jax.random.key(config.seed + 1), count)
+  environments, timestep = jax.vmap(environment.reset)(keys)
   acting = policy.initial(config, spec, count)
   return (
     program,
@@ -136,37 +136,6 @@ def act(
     returns,
   )
   return after, step, (timestep.is_last, returns)
-
-
-def evaluate(
-  program: Program, params: Tree, loop: LoopState, steps: int
-) -> tuple[Array, Array]:
-  """Returns the mean return of the episodes of `steps` steps, and how many.
-
-  Sampled actions, as the original evaluates; nothing is learned or recorded.
-  """
-  count = loop.returns.shape[0]
-  environments, timestep = _begin(program, 4, count)
-  fresh = dataclasses.replace(
-    loop,
-    environments=environments,
-    timestep=timestep,
-    acting=policy.initial(program.config, program.spec, count),
-    returns=jnp.zeros_like(loop.returns),
-  )
-
-  def step(carry: LoopState, _: None) -> tuple[LoopState, Any]:
-    carry, _record, outcome = act(program, params, carry)
-    return carry, outcome
-
-  _, (ended, returns) = jax.lax.scan(step, fresh, length=steps)
-  episodes = jnp.sum(ended, dtype=jnp.float32)
-  return jnp.sum(jnp.where(ended, returns, 0)) / episodes, episodes
-
-
-def _begin(program: Program, purpose: int, count: int) -> tuple[Any, Any]:
-  base = jax.random.key(program.config.seed + purpose)
-  return jax.vmap(program.environment.reset)(jax.random.split(base, count))
 
 
 def _record(program: Program, timestep: Any, acting: policy.Carry) -> Tree:

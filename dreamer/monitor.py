@@ -1,6 +1,7 @@
 """Evaluation episodes and open-loop predictions on a schedule."""
 
 import functools
+import logging
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -9,12 +10,13 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from carnet import clock, evaluation, video
+from carnet import clock, evaluation, rollout, video
 from carnet import config as config_lib
 from carnet.envs import extras
 from dreamer import environment, learner, open_loop, policy
 
 Tree = dict[str, Any]
+_LOG = logging.getLogger("carnet")
 _FRAMES_PER_SECOND = 10
 _HEIGHT = 240  # pixels, at least
 
@@ -29,8 +31,11 @@ class Monitor:
     graph: Any,
     workdir: pathlib.Path,
     stride: int,
+    stop: Callable[[], bool] = lambda: False,
   ) -> None:
-    self._config, self._spec, self._graph = config, spec, graph
+    self._config, self._spec, self._stop = config, spec, stop
+    self._make_policy = functools.partial(policy.Policy, config, spec, graph)
+    self._policy: policy.Policy | None = None
     images = any(space.is_image for space in spec.observations.values())
     if config.evaluation.video_every_steps and images:
       extras.load("av", "data")  # found missing now, not hours later
@@ -49,7 +54,8 @@ class Monitor:
   ) -> dict[str, float]:
     """Returns what is due at `step`, maybe nothing.
 
-    evaluation/mean_return, standard_error, lowest_return and highest_return;
+    evaluation/mean_return, standard_error, lowest_return and highest_return,
+    or evaluation/failures where an environment failed, nothing on a signal;
     openloop/<key>, the errors of `open_loop.predict`, with a video of each
     image key in workdir/videos.
 
@@ -67,13 +73,21 @@ class Monitor:
 
   def _play(self, params: Tree) -> dict[str, float]:
     config, options = self._config, self._config.evaluation
-    acting = policy.Policy(
-      config, self._spec, self._graph, params, options.actions
-    )
+    acting = self._policy or self._make_policy(params, options.actions)
+    acting.use(params)
+    self._policy = acting
     described = config_lib.to_json(config.environment)
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     make = functools.partial(environment.make, described)
-    summary = evaluation.run(acting, make, seeds, None).summary()
+    limit = options.max_steps
+    try:
+      played = evaluation.run(acting, make, seeds, None, limit, self._stop)
+    except rollout.EnvironmentFailed as error:
+      _LOG.warning("no evaluation: %s", error)
+      return {"evaluation/failures": 1.0}
+    except rollout.Stopped:
+      return {}
+    summary = played.summary()
     names = ("mean_return", "standard_error", "lowest_return", "highest_return")
     return {f"evaluation/{name}": summary[name] for name in names}
 

@@ -281,6 +281,14 @@ def upsample(x: Float[Array, "N H W C"]) -> Float[Array, "N h w C"]:
   return x.repeat(2, axis=-3).repeat(2, axis=-2)
 
 
+def attribute(key: str) -> str:
+  """Returns the attribute for an observation or action key, such as "a/b".
+
+  A "/" would part the path of its parameters.
+  """
+  return key.replace("/", ".")
+
+
 def _cast(variable: Any, x: Array) -> Array:
   return variable[...].astype(x.dtype)
 

@@ -135,6 +135,10 @@ class Policy:
       functools.partial(act, config, spec, graph, actions=actions)
     )
 
+  def use(self, params: Tree) -> None:
+    """Acts with other parameters from now on, without compiling again."""
+    self._params = params
+
   def init(self, batch_size: int) -> tuple[Carry, bool]:
     """Returns the carry before episodes, and that they begin."""
     return initial(self._config, self._spec, batch_size), True

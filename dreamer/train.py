@@ -55,6 +55,7 @@ def train(
     return
   with environment.open_vector(config) as envs, signals.graceful() as stop:
     spec = environment.spec_of(envs)
+    config_check.check_spaces(config, spec)
     run.check_spaces(spec, workdir)
     envs.reset()
     with run.open_checkpoint(config, workdir, spec) as checkpoint:
@@ -118,7 +119,9 @@ def _run(
   # as the original: so many sequences before the first update
   least = config.batch_size * config.batch_length
   save_at = run.save_schedule(config, stride)
-  watch = monitor.Monitor(config, parts.spec, parts.graph, workdir, stride)
+  watch = monitor.Monitor(
+    config, parts.spec, parts.graph, workdir, stride, stop.__bool__
+  )
   seen, step, last = envs.current(), episodes.steps, config.total_steps
   with (
     contextlib.closing(run.Log(config, workdir, step, stride)) as log,

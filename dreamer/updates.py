@@ -58,6 +58,7 @@ def on_replay(
     found, (times, rows) = device_replay.sample(
       replay, config.batch_size, length, key
     )
+    found = device_replay.marked(found)
     state, known = _update(config, spec, graph, state, found)
     places = (times[:, config.replay_context :], rows)
     replay = device_replay.write_back(replay, places, _latents(known))

@@ -1,6 +1,7 @@
 """What train and eval share: the family of a configuration, and `--import`."""
 
 import importlib
+import traceback
 from collections.abc import Mapping
 from typing import Any
 
@@ -40,3 +41,9 @@ def import_modules() -> None:
       raise errors.UserError(
         f"--import={name}: {error}; PYTHONPATH says where to look"
       ) from error
+    except Exception as error:  # whatever that module does
+      fault = errors.UserError(
+        f"--import={name} fails: {type(error).__name__} {error}"
+      )
+      fault.add_note("".join(traceback.format_exception(error)))
+      raise fault from error

@@ -105,6 +105,7 @@ def test_rewards_by_hand():
     "success": True,
     "held": True,
     "first_success_step": 4,
+    "is_cut": False,
   }
   assert (second.success, second.held) == (True, False)
   assert second.last_reward == 1.0
@@ -158,3 +159,41 @@ def test_video_replays_the_episode(tmp_path):
   shades = [float(frame.mean()) for frame in frames]
   np.testing.assert_allclose(shades, [0, 20, 40], atol=3)
   assert list(tmp_path.iterdir()) == [path]
+
+
+def test_episodes_without_an_end_are_cut():
+  class Endless(Counter):
+    _length = 10**9
+
+  found = rollout.evaluate(
+    Endless, Chunks(), [0, 1], jax.random.key(0), limit=5
+  )
+  assert [(e.length, e.is_cut) for e in found.episodes] == [(5, True)] * 2
+  ended, _ = _evaluate([0])
+  assert not ended.episodes[0].is_cut
+
+
+def test_an_evaluation_stops_when_it_is_told():
+  asked = []
+
+  def stop():
+    asked.append(True)
+    return len(asked) == 4
+
+  with pytest.raises(rollout.Stopped):
+    rollout.evaluate(Counter, Chunks(), [0], jax.random.key(0), stop=stop)
+  assert len(asked) == 4
+
+
+@pytest.mark.parametrize("reward", [float("nan"), None])
+def test_an_environment_that_fails_is_named(reward):
+  class Failing(Counter):
+    def step(self, action, observe=True):
+      if reward is None:
+        raise ZeroDivisionError("of a simulator")
+      return base.Step(None, reward, False, False, False)
+
+  with pytest.raises(rollout.EnvironmentFailed, match="seed 3") as caught:
+    rollout.evaluate(Failing, Chunks(), [3], jax.random.key(0))
+  told = "nan" if reward is not None else "ZeroDivisionError of a simulator"
+  assert told in str(caught.value)

@@ -36,8 +36,9 @@ def test_it_evaluates_and_films_on_schedule(catch_run):
   assert names == [f"openloop_image_{step:09d}.mp4" for step in (144, 288)]
   with av.open(str(catch_run / "videos" / names[0])) as film:
     frames = [f.to_ndarray(format="rgb24") for f in film.decode(video=0)]
-  # 8 steps; three rows of pictures of 16 pixels with borders of 2, two columns
-  assert [x.shape for x in frames] == [(60, 40, 3)] * 8
+  # 8 steps; three rows of pictures of 16 pixels with borders of 2, two columns,
+  # each pixel as 4 x 4
+  assert [x.shape for x in frames] == [(240, 160, 3)] * 8
 
 
 def test_stopped_and_resumed_is_bit_equal(catch_run, tmp_path, monkeypatch):

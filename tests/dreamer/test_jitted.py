@@ -123,11 +123,3 @@ def test_updates_put_their_latents_in_place_of_those_of_acting(loop, after):
   assert stoch.dtype == np.uint8
   assert (stoch[:STEPS].sum(-1) == 1).all()
   assert not stoch[STEPS:].any()
-
-
-def test_evaluation_plays_whole_episodes_and_learns_nothing(loop):
-  program, (train, begun, _), _ = loop
-  evaluate = jax.jit(lambda: jitted.evaluate(program, train.params, begun, 20))
-  mean, episodes = evaluate()
-  assert int(episodes) == 8
-  assert -1 <= float(mean) <= 1
