@@ -129,6 +129,8 @@ class Group:
     observation, buffers = step.observation, self._buffers
     assert observation is not None, "the observation is None"
     for name, rows in self._rows:
+      if np.shape(observation[name]) != rows.shape[1:]:
+        self._check(observation)
       rows[i] = observation[name]
     buffers.reward[i] = step.reward
     buffers.is_first[i] = step.is_first
@@ -136,7 +138,10 @@ class Group:
     buffers.is_terminal[i] = step.is_terminal
 
   def _check(self, observation: base.Observation | None) -> None:
-    """Once an episode: a row would take other shapes and dtypes in silence."""
+    """A row would take other shapes and dtypes in silence.
+
+    Shapes are looked at in each step, dtypes once an episode.
+    """
     for name, space in self.spaces.observation.items():
       array = np.asarray((observation or {}).get(name))
       if (array.shape, array.dtype) != (space.shape, np.dtype(space.dtype)):

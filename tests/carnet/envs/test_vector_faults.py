@@ -137,6 +137,14 @@ def test_an_environment_that_shows_other_arrays_is_refused():
     envs.reset()
 
 
+def test_a_shape_that_would_spread_is_refused_within_an_episode():
+  with (
+    _vector("scalar place", None, 2, 0) as envs,
+    pytest.raises(errors.UserError, match=r"'place' as float32 \[\]"),
+  ):
+    _play(envs, 100)
+
+
 def test_an_episode_that_does_not_replay_begins_anew(caplog):
   class Short(toy_envs.Walk):
     def step(self, action, observe=True):
