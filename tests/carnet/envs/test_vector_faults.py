@@ -139,8 +139,8 @@ def test_an_environment_that_shows_other_arrays_is_refused():
 
 def test_a_shape_that_would_spread_is_refused_within_an_episode():
   with (
-    _vector("scalar place", None, 2, 0) as envs,
-    pytest.raises(errors.UserError, match=r"'place' as float32 \[\]"),
+    _vector("short place", None, 2, 0) as envs,
+    pytest.raises(errors.UserError, match=r"'place' as float32 \[1\]"),
   ):
     _play(envs, 100)
 

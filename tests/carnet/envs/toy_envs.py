@@ -59,8 +59,8 @@ class Walk:
     place = self._place.astype(np.float32)
     if self._trouble == "nan place" and self._steps == 3:
       place[1] = np.nan
-    if self._trouble == "scalar place" and self._steps == 3:
-      place = place[0]
+    if self._trouble == "short place" and self._steps == 3:
+      place = place[:1]
     value = int(abs(self._place[0]) * 100) % 256
     return {"place": place, "image": np.full((4, 4, 1), value, np.uint8)}
 
