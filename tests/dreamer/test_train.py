@@ -124,9 +124,9 @@ def test_another_network_is_refused_by_name(cartpole_run):
   with pytest.raises(errors.UserError, match=r"with another rssm\.deter:"):
     train.train(config, cartpole_run)
   config = tiny_loop.cartpole()
-  config.optimizer.schedule = "linear"  # its end is that of the run
+  config.optimizer.update(schedule="linear", anneal=400)
   config.total_steps = 500
-  with pytest.raises(errors.UserError, match=r"optimizer\.schedule, total_s"):
+  with pytest.raises(errors.UserError, match=r"optimizer\.anneal, opt.*\.schedule, total"):
     train.train(config, cartpole_run)
 
 

@@ -5,8 +5,7 @@ import json
 import pytest
 from PIL import Image
 
-from carnet import errors
-from scripts import plot
+from carnet import curves, errors
 
 ROWS = """suite,task,seed,frames,episode_return
 dmc_proprio,dmc_walker_walk,0,10000,10.0
@@ -35,27 +34,27 @@ def run(tmp_path):
 def reference(tmp_path):
   path = tmp_path / "curves.csv"
   path.write_text(ROWS)
-  return plot.read_reference(path, "dmc_proprio", "dmc_walker_walk")
+  return curves.read_reference(path, "dmc_proprio", "dmc_walker_walk")
 
 
 def test_episodes_are_averaged_within_bins(run):
-  assert plot.read_run(run, 10_000) == {10_000: 2.0, 20_000: 7.0}
+  assert curves.read_run(run, 10_000) == {10_000: 2.0, 20_000: 7.0}
 
 
 def test_the_band_is_of_straight_lines_between_points(reference):
-  assert plot.band(reference, 10_000) == (10.0, 30.0, 50.0)
-  assert plot.band(reference, 15_000) == (20.0, 37.5, 55.0)
+  assert curves.band(reference, 10_000) == (10.0, 30.0, 50.0)
+  assert curves.band(reference, 15_000) == (20.0, 37.5, 55.0)
 
 
 def test_rows_tell_run_and_band(run, reference):
-  curve = plot.read_run(run, 10_000)
-  rows = plot.table([curve], reference, 10_000)
+  curve = curves.read_run(run, 10_000)
+  rows = curves.table([curve], reference, 10_000)
   assert rows == ["    10000 frames:      2.0   reference 30.0 (10.0 to 50.0)"]
 
 
 def test_a_picture_is_drawn(run, reference, tmp_path):
   path = tmp_path / "plots/walker.png"
-  plot.draw([plot.read_run(run, 10_000)], reference, 20_000, "walker", path)
+  curves.draw([curves.read_run(run, 10_000)], reference, 20_000, "walker", path)
   with Image.open(path) as picture:
     assert picture.size == (1050, 630)
 
@@ -64,6 +63,6 @@ def test_what_is_not_there_is_named(run, tmp_path):
   path = tmp_path / "curves.csv"
   path.write_text(ROWS)
   with pytest.raises(errors.UserError, match="did you mean 'dmc_walker_walk'"):
-    plot.read_reference(path, "dmc_proprio", "walker_walk")
+    curves.read_reference(path, "dmc_proprio", "walker_walk")
   with pytest.raises(errors.UserError, match="cannot read"):
-    plot.read_run(tmp_path / "absent", 10)
+    curves.read_run(tmp_path / "absent", 10)
