@@ -126,7 +126,9 @@ def test_another_network_is_refused_by_name(cartpole_run):
   config = tiny_loop.cartpole()
   config.optimizer.update(schedule="linear", anneal=400)
   config.total_steps = 500
-  with pytest.raises(errors.UserError, match=r"optimizer\.anneal, opt.*\.schedule, total"):
+  with pytest.raises(
+    errors.UserError, match=r"optimizer\.anneal, opt.*\.schedule, total"
+  ):
     train.train(config, cartpole_run)
 
 
