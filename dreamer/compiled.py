@@ -5,7 +5,6 @@ the updates that the train ratio asks for. Files and command line are those of
 `dreamer.train`.
 """
 
-import contextlib
 import functools
 import pathlib
 from typing import Any
@@ -13,7 +12,7 @@ from typing import Any
 import jax
 from ml_collections import config_dict
 
-from carnet import errors, progress
+from carnet import errors
 from carnet.checkpoint import signals
 from carnet.envs import functional
 from dreamer import (
@@ -21,8 +20,8 @@ from dreamer import (
   device_buffer,
   environment,
   jitted,
-  monitor,
   policy,
+  recorder,
   run,
 )
 
@@ -66,21 +65,16 @@ def train(
       donate_argnums=(0, 1, 2),
     )
     least = run.steps_before_training(config)
-    save_at = run.save_schedule(config, stride)
     length = config.batch_length + config.replay_context
     look = functools.partial(
       buffer.look, config.batch_size, length, config.seed
     )
-    watch = monitor.Monitor(
-      config, spec, program.graph, workdir, stride, stop.__bool__
-    )
-    step, last = int(acting.value.env_steps) * environments, config.total_steps
-    with (
-      contextlib.closing(run.Log(config, workdir, step, stride)) as log,
-      progress.bar("training", last, step) as bar,
-    ):
-      bar.update(step, "compiling, takes seconds to minutes")
-      while step < last:
+    step = int(acting.value.env_steps) * environments
+    with recorder.recording(
+      *(config, spec, program.graph, workdir, checkpoint, stop),
+      *(look, step, stride),
+    ) as record:
+      while step < config.total_steps:
         due = count if buffer.steps >= least else 0
         agent.value, acting.value, buffer.replay, metrics = iterate(
           agent.value,
@@ -91,17 +85,9 @@ def train(
         )
         buffer.advance(config.loop.steps_per_dispatch)
         step += stride
-        log.add([metrics])
+        record.log.add([metrics])
         facts = {"replay/steps": float(buffer.steps * environments)}
-        bar.update(min(step, last), log(step, facts))
-        found = watch(step, agent.value.params, look)
-        if found:
-          log.write(step, found)
-        if save_at(step) or step >= last or run.BEST in found or stop:
-          log.flush(step, facts)
-          checkpoint.save(step, metrics=found)
-        if stop:
-          raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
+        record(step, agent.value.params, facts)
 
 
 def _updates(config: config_dict.ConfigDict, steps: int) -> int:

@@ -123,7 +123,7 @@ def act(
   step = _record(program, loop.timestep, acting)
   keys = jax.random.split(environment_key, loop.returns.shape[0])
   environments, timestep = jax.vmap(program.environment.step)(
-    loop.environments, _plain(acting.action), keys
+    loop.environments, policy.bare(acting.action), keys
   )
   returns = jnp.where(
     timestep.is_first, 0, loop.returns + timestep.reward
@@ -147,8 +147,3 @@ def _record(program: Program, timestep: Any, acting: policy.Carry) -> Tree:
 
 def _observation(program: Program, timestep: Any) -> Tree:
   return {n: getattr(timestep, n) for n in program.spec.observations}
-
-
-def _plain(action: Tree) -> Any:
-  """Returns the action as an environment takes it: bare if there is one."""
-  return action["action"] if list(action) == ["action"] else action

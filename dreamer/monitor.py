@@ -34,8 +34,8 @@ class Monitor:
     stop: Callable[[], bool] = lambda: False,
   ) -> None:
     self._config, self._spec, self._stop = config, spec, stop
-    self._make_policy = functools.partial(policy.Policy, config, spec, graph)
-    self._policy: policy.Policy | None = None
+    how = config.evaluation.actions
+    self._policy = policy.Policy(config, spec, graph, {}, how)
     images = any(space.is_image for space in spec.observations.values())
     if config.evaluation.video_every_steps and images:
       extras.load("av", "data")  # found missing now, not hours later
@@ -73,15 +73,15 @@ class Monitor:
 
   def _play(self, params: Tree) -> dict[str, float]:
     config, options = self._config, self._config.evaluation
-    acting = self._policy or self._make_policy(params, options.actions)
-    acting.use(params)
-    self._policy = acting
+    self._policy.use(params)
     described = config_lib.to_json(config.environment)
     seeds = range(options.first_seed, options.first_seed + options.episodes)
     make = functools.partial(environment.make, described)
     limit = options.max_steps
     try:
-      played = evaluation.run(acting, make, seeds, None, limit, self._stop)
+      played = evaluation.run(
+        self._policy, make, seeds, None, limit, self._stop
+      )
     except rollout.EnvironmentFailed as error:
       _LOG.warning("no evaluation: %s", error)
       return {"evaluation/failures": 1.0}

@@ -184,10 +184,8 @@ class RMSNorm(nnx.Module):
 
   def __call__(self, x: Float[Array, "*s D"]) -> Float[Array, "*s D"]:
     """Returns the normalised array, computed in float32."""
-    wide = x.astype(jnp.float32)
-    mean = jnp.mean(jnp.square(wide), axis=-1, keepdims=True)
-    scale = jax.lax.rsqrt(mean + _EPSILON) * _spread(self.scale[...], wide)
-    return (wide * scale).astype(x.dtype)
+    size = _inverse_rms(x.astype(jnp.float32))
+    return _scaled(x, size, self.scale[...]).astype(x.dtype)
 
   def silu(self, x: Float[Array, "*s D"]) -> Float[Array, "*s D"]:
     """Returns SiLU of the normalised array."""
@@ -202,8 +200,7 @@ def _norm_silu(
 
   The gradient keeps `x` alone and works the rest out again: memory is dearer.
   """
-  size = _inverse_rms(x.astype(jnp.float32))
-  return jax.nn.silu(_scaled(x, size, scale).astype(x.dtype))
+  return _norm_silu_forward(x, scale)[0]
 
 
 def _inverse_rms(wide: Array) -> Array:

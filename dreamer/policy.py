@@ -36,16 +36,11 @@ def initial(
   config: config_dict.ConfigDict, spec: learner.Spec, count: int
 ) -> Carry:
   """Returns the carry before `count` episodes: zeros."""
-  sizes = config.rssm
-  latent = rssm.Latent(
-    jnp.zeros((count, sizes.deter), jnp.float32),
-    jnp.zeros((count, sizes.stoch, sizes.classes), jnp.float32),
-  )
   action = {
     name: jnp.zeros((count, *space.shape), space.dtype)
     for name, space in spec.actions.items()
   }
-  return Carry(latent, action)
+  return Carry(rssm.initial(config.rssm, count), action)
 
 
 def act(
@@ -111,10 +106,14 @@ def example(
   return step | record(initial(config, spec, count))
 
 
+def bare(action: Tree) -> Any:
+  """Returns the action as environments take it: an only "action" alone."""
+  return action["action"] if list(action) == ["action"] else action
+
+
 def to_env(action: Tree) -> base.Action:
-  """Returns an action on the host, bare if its only key is "action"."""
-  on_host = {name: np.asarray(x) for name, x in action.items()}
-  return on_host["action"] if list(on_host) == ["action"] else on_host
+  """Returns `bare` of the action on the host."""
+  return bare({name: np.asarray(x) for name, x in action.items()})
 
 
 class Policy:

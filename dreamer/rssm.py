@@ -32,6 +32,14 @@ class Latent:
     return jnp.concatenate([self.deter, _flat(self.stoch)], axis=-1)
 
 
+def initial(config: config_dict.ConfigDict, batch: int) -> Latent:
+  """Returns the state before an episode: zeros. `config` is `config.rssm`."""
+  return Latent(
+    jnp.zeros((batch, config.deter), jnp.float32),
+    jnp.zeros((batch, config.stoch, config.classes), jnp.float32),
+  )
+
+
 class RSSM(nnx.Module):
   """A block GRU with categorical latents, a prior and a posterior."""
 
@@ -69,13 +77,6 @@ class RSSM(nnx.Module):
         self._add(f"{prefix}{i}", nets.Linear(inputs, hidden, rngs), hidden)
     self.priorlogit = self._logits(hidden, rngs)
     self.obslogit = self._logits(hidden, rngs)
-
-  def initial(self, batch: int) -> Latent:
-    """Returns the state before an episode: zeros."""
-    return Latent(
-      jnp.zeros((batch, self._deter), jnp.float32),
-      jnp.zeros((batch, self._stoch, self._classes), jnp.float32),
-    )
 
   def advance(
     self, latent: Latent, action: Float[Array, "B A"]

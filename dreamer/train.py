@@ -5,7 +5,6 @@ in JAX have a loop of their own, `dreamer.compiled`, with the same files and the
 same command line. Axes: N environments.
 """
 
-import contextlib
 import dataclasses
 import functools
 import pathlib
@@ -16,7 +15,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from carnet import checkpoint as checkpoint_lib
-from carnet import errors, mesh, progress
+from carnet import mesh
 from carnet.checkpoint import signals
 from carnet.envs import vector
 from dreamer import (
@@ -25,9 +24,9 @@ from dreamer import (
   environment,
   experience,
   learner,
-  monitor,
   policy,
   ratio,
+  recorder,
   run,
 )
 from dreamer import episodes as episodes_lib
@@ -118,17 +117,12 @@ def _run(
   act = jax.jit(functools.partial(_act, config, parts.spec, parts.graph))
   # as the original: so many sequences before the first update
   least = config.batch_size * config.batch_length
-  save_at = run.save_schedule(config, stride)
-  watch = monitor.Monitor(
-    config, parts.spec, parts.graph, workdir, stride, stop.__bool__
-  )
-  seen, step, last = envs.current(), episodes.steps, config.total_steps
-  with (
-    contextlib.closing(run.Log(config, workdir, step, stride)) as log,
-    progress.bar("training", last, step) as bar,
-  ):
-    bar.update(step, "compiling, takes seconds to minutes")
-    while step < last:
+  seen, step = envs.current(), episodes.steps
+  with recorder.recording(
+    *(config, parts.spec, parts.graph, workdir, checkpoint, stop),
+    *(replay.look, step, stride),
+  ) as record:
+    while step < config.total_steps:
       acting.value, latents = act(
         agent.value.params,
         acting.value,
@@ -140,24 +134,16 @@ def _run(
       if replay.sequences() >= least:
         due = parts.ratio(step)
         agent.value, metrics = replay.learn(agent.value, due)
-        log.add(metrics)
+        record.log.add(metrics)
       recorded = _record(seen) | latents
       seen = envs.step(policy.to_env(acting.value.action))
       replay.settle()
       replay.add(recorded)
       ended = episodes(seen)
       step = episodes.steps
-      log.episodes(step, ended)
+      record.log.episodes(step, ended)
       facts = {"replay/steps": replay.steps, "env/restarts": envs.restarts}
-      bar.update(min(step, last), log(step, facts))
-      found = watch(step, agent.value.params, replay.look)
-      if found:
-        log.write(step, found)
-      if save_at(step) or step >= last or run.BEST in found or stop:
-        log.flush(step, facts)
-        checkpoint.save(step, metrics=found)
-      if stop:
-        raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
+      record(step, agent.value.params, facts)
 
 
 def _act(

@@ -14,7 +14,6 @@ from absl.testing import flagsaver
 
 from carnet import checkpoint, errors, evaluation
 from dreamer import evaluation as dreamer_evaluation
-from scripts import eval as eval_script
 
 
 def _moved(workdir, to):
@@ -24,8 +23,14 @@ def _moved(workdir, to):
   return to
 
 
+@pytest.fixture(scope="module")
+def eval_script(load_script):
+  """Returns scripts/eval.py as a module."""
+  return load_script("eval")
+
+
 @pytest.fixture
-def script():
+def script(eval_script):
   """Returns a function that runs scripts/eval.py here."""
 
   def call(**given):

@@ -1,8 +1,6 @@
 """Every command on real checkpoints: what it prints, and its exit code."""
 
-import importlib.util
 import json
-import pathlib
 import re
 import shutil
 
@@ -15,19 +13,11 @@ from carnet import checkpoint as checkpoint_lib
 from carnet import errors
 from carnet.checkpoint import directory, manifest
 
-PATH = pathlib.Path(__file__).parents[2] / "scripts" / "checkpoint.py"
-
 
 @pytest.fixture(scope="module")
-def script():
-  """Returns the script as a module; its flags are defined once."""
-  before = set(flags.FLAGS)
-  spec = importlib.util.spec_from_file_location("checkpoint_script", PATH)
-  module = importlib.util.module_from_spec(spec)
-  spec.loader.exec_module(module)
-  yield module
-  for name in set(flags.FLAGS) - before:
-    delattr(flags.FLAGS, name)
+def script(load_script):
+  """Returns the script as a module."""
+  return load_script("checkpoint")
 
 
 @pytest.fixture
