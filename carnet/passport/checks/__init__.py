@@ -1,0 +1,1 @@
+"""The catalogue of checks: a file a section, `validate` runs them in order."""

@@ -1,0 +1,186 @@
+"""What checks look at: a directory, its papers, and what the caller offers.
+
+Everything is read at most once, when first asked for.
+"""
+
+import dataclasses
+import functools
+import os
+import pathlib
+import stat
+from typing import Any
+
+import numpy as np
+
+from carnet import errors
+from carnet.checkpoint import digest, directory, documents, integrity, manifest
+from carnet.passport import schema, strict_json
+
+SIGNATURE = "SIGNOFF.sig"
+# what cannot be listed in the passport, because it speaks of it
+PAPERS = (directory.PASSPORT, directory.SIGNOFF, SIGNATURE)
+LARGEST_ARRAY_BYTES = 1 << 30  # of a reference array
+
+
+@dataclasses.dataclass(frozen=True)
+class Options:
+  """What the caller offers and asks for; see `validate-checkpoint --help`."""
+
+  require_signoff: bool = False
+  public_key: pathlib.Path | None = None
+  target_repo: pathlib.Path | None = None
+  dataset_path: pathlib.Path | None = None
+  device_map: pathlib.Path | None = None
+  skip_sections: tuple[str, ...] = ()
+  trust_packages: tuple[str, ...] = ()
+  min_signed_utc: str | None = None
+  rerun: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+  """Something in the directory: its type, and its size if it is a file."""
+
+  path: str
+  kind: str  # "file", "link", "other"
+  size_bytes: int
+
+
+class Context:
+  """A checkpoint under examination."""
+
+  def __init__(
+    self, path: pathlib.Path, options: Options | None = None
+  ) -> None:
+    self.path = path
+    self.options = options or Options()
+
+  @functools.cached_property
+  def passport_bytes(self) -> bytes:
+    """The passport as it lies there; CorruptError when it cannot be read."""
+    return strict_json.read(self.path / directory.PASSPORT)
+
+  @functools.cached_property
+  def passport_sha256(self) -> str:
+    """Digest of the passport's bytes."""
+    return digest.data(self.passport_bytes)
+
+  @functools.cached_property
+  def passport(self) -> schema.Passport:
+    """The passport; UserError when it is none."""
+    return schema.decode(self.passport_bytes, directory.PASSPORT)
+
+  @functools.cached_property
+  def signoff(self) -> schema.SignOff | None:
+    """The sign-off, or None; UserError when it is none."""
+    path = self.path / directory.SIGNOFF
+    if not os.path.lexists(path):
+      return None
+    return schema.decode_signoff(strict_json.read(path), directory.SIGNOFF)
+
+  @functools.cached_property
+  def manifest(self) -> manifest.Manifest | None:
+    """The manifest, or None for a checkpoint of another program."""
+    if not os.path.lexists(self.path / manifest.NAME):
+      return None
+    return directory.read_manifest(self.path)
+
+  @functools.cached_property
+  def entries(self) -> tuple[Entry, ...]:
+    """Everything in the directory but directories; links are not followed."""
+    found = []
+    for parent, folders, names in os.walk(self.path):
+      for name in sorted([*names, *folders]):
+        entry = _entry(self.path, pathlib.Path(parent, name))
+        if entry is not None:
+          found.append(entry)
+    return tuple(sorted(found, key=lambda entry: entry.path))
+
+  @functools.cached_property
+  def digests(self) -> dict[str, str]:
+    """sha256 of every file but the papers, each read once, in threads."""
+    names = [
+      entry.path
+      for entry in self.entries
+      if entry.kind == "file" and entry.path not in PAPERS
+    ]
+    found = integrity.in_threads(self._digest, names)
+    return dict(zip(names, found, strict=True))
+
+  def _digest(self, name: str) -> str:
+    try:
+      return digest.file(self.path / name)
+    except OSError as error:
+      return f"unreadable: {error.strerror}"
+
+  def json(self, name: str) -> Any:
+    """Returns the value of a JSON file in the directory.
+
+    Raises:
+      UserError: it is not there, leads out, or is no sound JSON.
+    """
+    place = self.inside(name)
+    content = strict_json.read(place, documents.LARGEST_BYTES)
+    return strict_json.decode(content, name, documents.LARGEST_BYTES)
+
+  def inside(self, name: str) -> pathlib.Path:
+    """Returns the path of a file in the directory.
+
+    Raises:
+      UserError: it is behind a link, or leads out.
+    """
+    place = self.path / name
+    if place.resolve() != self.path.resolve() / name:
+      raise errors.UserError(f"{name} is behind a link or leads out")
+    return place
+
+  def array(self, name: str) -> np.ndarray:
+    """Returns the array of a .npy file in the directory; nothing is executed.
+
+    Raises:
+      UserError: not there, too large, not as its header says, or of objects.
+    """
+    place = self.inside(name)
+    try:
+      size = place.stat().st_size
+      if size > LARGEST_ARRAY_BYTES:
+        raise errors.UserError(f"{name} has {size} bytes: too large")
+      with place.open("rb") as file:
+        _check_header(name, file, size)
+        return np.load(file, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+      raise errors.UserError(
+        f"{name} is no sound .npy file: {error}"
+      ) from error
+
+
+def _entry(root: pathlib.Path, path: pathlib.Path) -> Entry | None:
+  status = os.lstat(path)
+  name = path.relative_to(root).as_posix()
+  if stat.S_ISDIR(status.st_mode):
+    return None
+  if stat.S_ISREG(status.st_mode):
+    return Entry(name, "file", status.st_size)
+  return Entry(name, "link" if stat.S_ISLNK(status.st_mode) else "other", 0)
+
+
+def _check_header(name: str, file: Any, size: int) -> None:
+  """Refuses a header that declares more than the file holds."""
+  version = np.lib.format.read_magic(file)
+  read = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+  }.get(version)
+  if read is None:
+    raise ValueError(f"version {version} of the format is not read")
+  shape, _, dtype = read(file)
+  if dtype.hasobject:
+    raise ValueError("it holds objects")
+  count = 1
+  for length in shape:
+    count *= int(length)
+  if file.tell() + count * dtype.itemsize != size:
+    raise ValueError(
+      f"its header declares {dtype} {shape}, the file has {size} bytes"
+    )
+  file.seek(0)

@@ -1,0 +1,83 @@
+"""What a family of policies tells about its checkpoints, without JAX.
+
+A family is a module that an installed distribution names as an entry point of
+the group "carnet.families", under the name that its configurations have as
+`agent`. No checkpoint can name a module. The module has
+
+    describe(directory) -> Description     from small files alone
+"""
+
+import dataclasses
+import importlib.metadata
+import pathlib
+from collections.abc import Mapping
+from typing import Any, Protocol
+
+import pydantic
+
+from carnet import errors
+from carnet.passport import contract, history, model, steps
+
+GROUP = "carnet.families"
+
+
+@dataclasses.dataclass(frozen=True)
+class Description:
+  """What files alone tell.
+
+  Attributes:
+    name: of the family, as the passport has it.
+    input_contract: what goes in and comes out.
+    transform_pipeline: from sensor to model, and from model to command.
+    inference_parameters: how actions are chosen and executed.
+    forward_graph: arrays of one query.
+    class_name: of the model.
+    class_module: where it is.
+    pretrained: parts trained elsewhere.
+    roles: of files by name, where it is not "metadata".
+    needed: regular expression; leaves that acting needs, component included.
+    trainable: regular expression; those of them that training updates.
+  """
+
+  name: str
+  input_contract: contract.InputContract | None
+  transform_pipeline: tuple[steps.TransformStep, ...]
+  inference_parameters: dict[str, pydantic.JsonValue]
+  forward_graph: model.ForwardGraph | None
+  class_name: str | None
+  class_module: str | None
+  pretrained: tuple[model.Pretrained, ...]
+  roles: Mapping[str, history.Role]
+  needed: str
+  trainable: str
+
+
+class Family(Protocol):
+  """The module of a family."""
+
+  def describe(self, directory: pathlib.Path) -> Description:
+    """Returns what the files of a step directory tell; UserError if unsound."""
+
+
+def names() -> tuple[str, ...]:
+  """Returns the families that are installed."""
+  found = importlib.metadata.entry_points(group=GROUP)
+  return tuple(sorted({entry.name for entry in found}))
+
+
+def find(config: Mapping[str, Any]) -> Family | None:
+  """Returns the family of a configuration; None when it is nobody's.
+
+  Raises:
+    UserError: the family's module cannot be imported.
+  """
+  name = config.get("agent")
+  for entry in importlib.metadata.entry_points(group=GROUP):
+    if entry.name == name:
+      try:
+        return entry.load()
+      except ImportError as error:
+        raise errors.UserError(
+          f"the family '{name}' cannot be imported: {error}"
+        ) from error
+  return None

@@ -1,0 +1,56 @@
+"""Runs the catalogue on a checkpoint."""
+
+import pathlib
+
+from carnet import errors
+from carnet.passport import context, outcome
+from carnet.passport.checks import (
+  schema,
+)
+
+CATALOGUE: tuple[outcome.Check, ...] = (*schema.CHECKS,)
+_FIRST = "schema"  # without it there is nothing to compare with
+
+
+def validate(
+  path: pathlib.Path, options: context.Options | None = None
+) -> outcome.Report:
+  """Returns what every check of the catalogue finds at a step directory.
+
+  Raises:
+    UserError: there is no such directory, or a section to skip is unknown.
+  """
+  found = context.Context(path, options)
+  if not path.is_dir():
+    raise errors.UserError(f"{path} is no directory: give a checkpoint")
+  for name in found.options.skip_sections:
+    if name not in groups():
+      raise errors.unknown("section", name, groups())
+  results: list[outcome.Result] = []
+  sound = True
+  for check in CATALOGUE:
+    finding = _run(check, found, sound)
+    results.append(outcome.Result(check, finding))
+    if check.group == _FIRST and finding.status is outcome.Status.FAIL:
+      sound = check.severity == "soft" and sound
+  return outcome.Report(str(path), tuple(results))
+
+
+def groups() -> tuple[str, ...]:
+  """Returns the sections, in order."""
+  return tuple(dict.fromkeys(check.group for check in CATALOGUE))
+
+
+def _run(
+  check: outcome.Check, found: context.Context, sound: bool
+) -> outcome.Finding:
+  if check.group in found.options.skip_sections:
+    return outcome.not_checked("skipped on request")
+  if not sound and check.group != _FIRST:
+    return outcome.not_checked("the passport is not valid")
+  if "rerun" in check.needs and not found.options.rerun:
+    return outcome.not_checked("recomputed on request", "--rerun")
+  try:
+    return check.run(found)
+  except errors.UserError as error:
+    return outcome.failed(str(error))
