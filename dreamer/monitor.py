@@ -10,9 +10,8 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from carnet import clock, evaluation, rollout, video
+from carnet import clock, evaluation, extras, rollout, video
 from carnet import config as config_lib
-from carnet.envs import extras
 from dreamer import environment, learner, open_loop, policy
 
 Tree = dict[str, Any]

@@ -10,8 +10,8 @@ import inspect
 from collections.abc import Iterator
 from typing import Any
 
-from carnet import errors
-from carnet.envs import base, extras
+from carnet import errors, extras
+from carnet.envs import base
 
 # Name: (module, task); the module's `make(task, **options)` is called.
 _TASKS = {

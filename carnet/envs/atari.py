@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
-from carnet import errors
-from carnet.envs import base, extras, spaces
+from carnet import errors, extras
+from carnet.envs import base, spaces
 
 _LOCK = threading.Lock()  # as the reference: games load one at a time
 _GRAY = np.array([0.299, 0.587, 1 - (0.299 + 0.587)])

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from carnet import errors
-from carnet.envs import base, extras, spaces
+from carnet import errors, extras
+from carnet.envs import base, spaces
 
 TASKS = ("noreward", "reward")
 _ACTIONS = 17

@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, UInt8
 
-from carnet import errors
-from carnet.envs import base, dmc_pixels, extras, simulator, spaces
+from carnet import errors, extras
+from carnet.envs import base, dmc_pixels, simulator, spaces
 
 _CAMERAS = {"quadruped": 2}  # DEFAULT_CAMERAS of the reference; 0 elsewhere
 _UNBOUNDED = 1e10  # dm_control's number for an actuator without limits

@@ -1,4 +1,4 @@
-"""Packages that only some tasks need, imported when one of them is made."""
+"""Packages that only some uses need, imported when one of them begins."""
 
 import importlib
 from types import ModuleType
