@@ -1,0 +1,1 @@
+"""The checkpoint passport: issued, validated, signed, enforced."""
