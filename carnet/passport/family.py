@@ -9,6 +9,7 @@ the group "carnet.families", under the name that its configurations have as
 
 import dataclasses
 import importlib.metadata
+import json
 import pathlib
 from collections.abc import Mapping
 from typing import Any, Protocol
@@ -16,7 +17,7 @@ from typing import Any, Protocol
 import pydantic
 
 from carnet import errors
-from carnet.passport import contract, history, model, steps
+from carnet.passport import contract, fields, history, model, steps
 
 GROUP = "carnet.families"
 
@@ -81,3 +82,56 @@ def find(config: Mapping[str, Any]) -> Family | None:
           f"the family '{name}' cannot be imported: {error}"
         ) from error
   return None
+
+
+_SECTION = "passport"  # of a foreign config.json
+
+
+def foreign(config: Mapping[str, Any]) -> Description:
+  """Returns what a configuration of another program tells of itself.
+
+  Its entry "passport", if there is one, has `input_contract`,
+  `transform_pipeline`, `inference_parameters`, `forward_graph`, `class_name`,
+  `class_module`, `pretrained_provenance`, `roles`, `needed` and `trainable`,
+  each as this schema has it and each optional.
+
+  Raises:
+    UserError: an entry is unknown, or not as the schema has it.
+  """
+  told = config.get(_SECTION, {})
+  try:
+    found = _Foreign.model_validate_json(json.dumps(told))
+  except pydantic.ValidationError as error:
+    rows = error.errors(include_url=False, include_input=False)
+    faults = "; ".join(
+      f"{'/'.join(map(str, row['loc']))}: {row['msg']}" for row in rows
+    )
+    raise errors.UserError(f"config.json/{_SECTION}: {faults}") from error
+  return Description(
+    "other",
+    found.input_contract,
+    found.transform_pipeline,
+    found.inference_parameters,
+    found.forward_graph,
+    found.class_name,
+    found.class_module,
+    found.pretrained_provenance,
+    found.roles,
+    found.needed,
+    found.trainable,
+  )
+
+
+class _Foreign(fields.Model):
+  input_contract: contract.InputContract | None = None
+  transform_pipeline: tuple[steps.TransformStep, ...] = ()
+  inference_parameters: dict[str, pydantic.JsonValue] = pydantic.Field(
+    default_factory=dict
+  )
+  forward_graph: model.ForwardGraph | None = None
+  class_name: str | None = None
+  class_module: str | None = None
+  pretrained_provenance: tuple[model.Pretrained, ...] = ()
+  roles: dict[str, history.Role] = pydantic.Field(default_factory=dict)
+  needed: str = ".*"
+  trainable: str = ".*"

@@ -20,9 +20,13 @@ def validate(
   Raises:
     UserError: there is no such directory, or a section to skip is unknown.
   """
-  found = context.Context(path, options)
-  if not path.is_dir():
-    raise errors.UserError(f"{path} is no directory: give a checkpoint")
+  return examine(context.Context(path, options))
+
+
+def examine(found: context.Context) -> outcome.Report:
+  """Returns `validate` of a context, which keeps what was read."""
+  if not found.path.is_dir():
+    raise errors.UserError(f"{found.path} is no directory: give a checkpoint")
   for name in found.options.skip_sections:
     if name not in groups():
       raise errors.unknown("section", name, groups())
@@ -33,7 +37,7 @@ def validate(
     results.append(outcome.Result(check, finding))
     if check.group == _FIRST and finding.status is outcome.Status.FAIL:
       sound = check.severity == "soft" and sound
-  return outcome.Report(str(path), tuple(results))
+  return outcome.Report(str(found.path), tuple(results))
 
 
 def groups() -> tuple[str, ...]:

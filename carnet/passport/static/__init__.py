@@ -1,0 +1,1 @@
+"""What files and repositories tell of a checkpoint; no JAX here."""

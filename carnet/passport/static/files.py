@@ -1,0 +1,81 @@
+"""The files of a checkpoint, with what each is for."""
+
+import re
+from collections.abc import Mapping
+
+from carnet import errors
+from carnet.passport import context, history
+
+CONFIG = "config.json"
+
+
+def files(
+  found: context.Context, roles: Mapping[str, history.Role], needed: str
+) -> tuple[history.File, ...]:
+  """Returns every file of the directory but the papers, with digest and role.
+
+  Raises:
+    UserError: there is a link or a device among them.
+  """
+  sizes = {}
+  for entry in found.entries:
+    if entry.kind != "file":
+      raise errors.UserError(
+        f"{entry.path} is a {entry.kind}: a checkpoint has plain files only"
+      )
+    sizes[entry.path] = entry.size_bytes
+  rows = []
+  for name, sha256 in sorted(found.digests.items()):
+    role = roles.get(name) or _role(found, name, needed)
+    rows.append(
+      history.File(path=name, sha256=sha256, size_bytes=sizes[name], role=role)
+    )
+  return tuple(rows)
+
+
+def _role(found: context.Context, name: str, needed: str) -> history.Role:
+  if name == CONFIG:
+    return "config"
+  if name.startswith("assets/reference_"):
+    return "reference"
+  if name.endswith(".md"):
+    return "log"
+  component, _, rest = name.partition("/")
+  if not rest:
+    return "metadata"
+  if found.manifest is None:
+    return "weights"
+  if component not in found.manifest.components:
+    return "metadata"
+  acts = any(
+    re.fullmatch(needed, leaf.path)
+    for leaf in found.manifest.leaves
+    if leaf.path.startswith(f"{component}/")
+  )
+  if not acts:
+    return "training_state"
+  is_data = re.match(r"(ocdbt\.process_\d+/)?d/", rest)
+  return "weights" if is_data else "metadata"
+
+
+def checkpoint_format(found: context.Context, needed: str) -> history.Format:
+  """Returns how the arrays are stored."""
+  held = found.manifest
+  if held is None:
+    return history.Format(
+      kind="orbax",
+      item=".",
+      step=None,
+      use_ocdbt=any(e.path.endswith("manifest.ocdbt") for e in found.entries),
+      use_zarr3=False,
+      declared_array_bytes=0,
+    )
+  acting = [x for x in held.leaves if re.fullmatch(needed, x.path)]
+  return history.Format(
+    kind="carnet",
+    item=acting[0].path.split("/")[0] if acting else ".",
+    step=held.step,
+    use_ocdbt=True,
+    use_zarr3=False,
+    declared_array_bytes=sum(leaf.size_bytes for leaf in held.leaves),
+  )
