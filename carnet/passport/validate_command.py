@@ -1,0 +1,310 @@
+"""Validates a checkpoint against its passport, from its files alone.
+
+CHECKPOINT is a step directory, a directory of steps, a workdir (of several
+steps, the newest complete one counts), or another program's directory with a
+MODEL_PASSPORT.json.
+
+exit codes:
+  0  pass; soft findings are allowed
+  1  a hard failure: do not load it
+  2  wrong usage, or nothing there that can be read
+  3  sound, but the sign-off or its signature is missing or wrong
+  4  soft findings or unchecked ones, with --strict
+"""
+
+import argparse
+import datetime
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from carnet import cli, errors
+from carnet.checkpoint import directory
+from carnet.passport import context, exit_code, formats, statistics, validate
+from carnet.passport.formats import catalogue, rows
+
+_TOLD_FROM_BYTES = 1_000_000_000  # hashing takes a second or more from here on
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
+  try:
+    return _run(_parser().parse_args(argv))
+  except errors.UserError as error:
+    return _refuse(str(error))
+  except BrokenPipeError:  # whoever reads, such as head, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 2
+  except OSError as error:
+    return _refuse(f"{error.filename}: {error.strerror}")
+  except KeyboardInterrupt:
+    sys.stderr.write("interrupted\n")
+    return 130
+
+
+def _run(flags: argparse.Namespace) -> int:
+  if flags.list_checks:
+    if flags.format not in ("text", "json"):
+      raise errors.UserError("--list-checks has --format text and json only")
+    _write(
+      catalogue.render(flags.format == "json", flags.verbose), flags.output
+    )
+    return 0
+  if flags.checkpoint is None:
+    raise errors.UserError("CHECKPOINT is missing (--help shows the usage)")
+  path = _resolve(flags.checkpoint)
+  for place in (flags.output, flags.html):
+    _check_place(place, path)
+  found = context.Context(path, _options(flags))
+  _tell_size(found)
+  told = rows.Validation(
+    validate.validate(path, found.options),
+    strict=flags.strict,
+    show_not_checked=flags.show_not_checked,
+    verbose=flags.verbose,
+    colour=flags.output is None and _is_coloured(),
+    passport=_passport_bytes(found),
+  )
+  text = formats.FORMATS[flags.format](told)
+  if flags.verbose and flags.format == "text":
+    text += statistics.text(found)
+  _write(text, flags.output)
+  if flags.html is not None:
+    _write_page(told, found, flags.html)
+  return int(told.exit_code)
+
+
+def _write_page(
+  told: rows.Validation, found: context.Context, place: pathlib.Path
+) -> None:
+  from carnet.passport import page  # only who asks for a page pays for it
+
+  _write(page.build(told, found), place)
+  sys.stderr.write(f"report: {cli.printable(str(place))}\n")
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = _Parser(
+    prog="validate-checkpoint",
+    description=__doc__,
+    formatter_class=argparse.RawDescriptionHelpFormatter,
+    allow_abbrev=False,
+  )
+  parser.add_argument(
+    "checkpoint", metavar="CHECKPOINT", nargs="?", type=pathlib.Path
+  )
+  _add_demands(parser)
+  _add_surroundings(parser)
+  _add_output(parser)
+  return parser
+
+
+def _add_demands(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("what is asked for").add_argument
+  add(
+    "--require-signoff",
+    action="store_true",
+    help="refuse a checkpoint that nobody has signed off: the gate",
+  )
+  add(
+    "--public-key",
+    metavar="FILE",
+    type=_file,
+    help="the sign-off must be signed with the key to this one (PEM)",
+  )
+  add(
+    "--min-signed-utc",
+    metavar="TIME",
+    type=_time,
+    help="refuse a sign-off older than this, such as 2026-01-31T00:00:00Z",
+  )
+  add(
+    "--strict",
+    action="store_true",
+    help="exit 4 if anything is soft, or was not checked",
+  )
+  add(
+    "--rerun",
+    action="store_true",
+    help="recompute what the passport claims: smoke tests, golden actions",
+  )
+  add(
+    "--skip-section",
+    metavar="NAME",
+    action="append",
+    default=[],
+    help="leave a section out; it counts as not checked (repeatable)",
+  )
+
+
+def _add_surroundings(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("what to compare with").add_argument
+  add(
+    "--target-repo",
+    metavar="PATH",
+    type=_directory,
+    help="working tree of the repository that will run the policy",
+  )
+  add(
+    "--dataset-path",
+    metavar="PATH",
+    type=_existing,
+    help="the data that it was trained on",
+  )
+  add(
+    "--device-map",
+    metavar="FILE",
+    type=_file,
+    help="JSON: the serial number and USB path of each camera here",
+  )
+  add(
+    "--trust-package",
+    metavar="NAME",
+    action="append",
+    default=[],
+    help="a package that the model's class may be imported from (repeatable)",
+  )
+
+
+def _add_output(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("output").add_argument
+  add("--format", choices=tuple(formats.FORMATS), default="text")
+  add(
+    "--output",
+    metavar="FILE",
+    type=pathlib.Path,
+    help="write there, not to the terminal",
+  )
+  add(
+    "--html",
+    metavar="FILE",
+    type=pathlib.Path,
+    help="write a page for people as well: one file, no network needed",
+  )
+  add(
+    "--show-not-checked",
+    action="store_true",
+    help="list what was not checked, and what it needs",
+  )
+  add(
+    "--verbose",
+    action="store_true",
+    help="what each check states, and statistics of the data",
+  )
+  add(
+    "--list-checks",
+    action="store_true",
+    help="print the catalogue with severities and needs, and stop",
+  )
+
+
+class _Parser(argparse.ArgumentParser):
+  """One line for a mistake, as everywhere in carnet."""
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the program."""
+    sys.exit(_refuse(f"{message} (--help shows the usage)"))
+
+
+def _existing(text: str) -> pathlib.Path:
+  return _checked(text, pathlib.Path.exists, "there is no")
+
+
+def _file(text: str) -> pathlib.Path:
+  return _checked(text, pathlib.Path.is_file, "there is no file")
+
+
+def _directory(text: str) -> pathlib.Path:
+  return _checked(text, pathlib.Path.is_dir, "there is no directory")
+
+
+def _checked(
+  text: str, holds: Callable[[pathlib.Path], bool], complaint: str
+) -> pathlib.Path:
+  path = pathlib.Path(text)
+  if not holds(path):
+    raise argparse.ArgumentTypeError(f"{complaint} {text}")
+  return path
+
+
+def _time(text: str) -> str:
+  try:
+    moment = datetime.datetime.fromisoformat(text)
+  except ValueError:
+    moment = None
+  if moment is None or moment.utcoffset() != datetime.timedelta(0):
+    raise argparse.ArgumentTypeError(
+      f"'{text}' is no time in UTC such as 2026-01-31T00:00:00Z"
+    )
+  return text
+
+
+def _options(flags: argparse.Namespace) -> context.Options:
+  return context.Options(
+    require_signoff=flags.require_signoff,
+    public_key=flags.public_key,
+    target_repo=flags.target_repo,
+    dataset_path=flags.dataset_path,
+    device_map=flags.device_map,
+    skip_sections=tuple(flags.skip_section),
+    trust_packages=tuple(flags.trust_package),
+    min_signed_utc=flags.min_signed_utc,
+    rerun=flags.rerun,
+  )
+
+
+def _resolve(path: pathlib.Path) -> pathlib.Path:
+  if os.path.lexists(path / directory.PASSPORT):
+    return path
+  return directory.resolve(path)
+
+
+def _check_place(place: pathlib.Path | None, checkpoint: pathlib.Path) -> None:
+  """Refuses to write into what is examined: it would no longer be the same."""
+  if place is None:
+    return
+  if place.resolve().is_relative_to(checkpoint.resolve()):
+    raise errors.UserError(
+      f"{place} lies in the checkpoint, whose files are all signed: write it "
+      "elsewhere"
+    )
+  if not place.absolute().parent.is_dir():
+    raise errors.UserError(f"there is no directory {place.parent} to write to")
+
+
+def _tell_size(found: context.Context) -> None:
+  sizes = [entry.size_bytes for entry in found.entries]
+  if sum(sizes) > _TOLD_FROM_BYTES:
+    sys.stderr.write(f"hashing {sum(sizes) / 1e9:.1f} GB, {len(sizes)} files\n")
+    sys.stderr.flush()
+
+
+def _passport_bytes(found: context.Context) -> bytes:
+  try:
+    return found.passport_bytes
+  except errors.UserError:  # a check has said so
+    return b""
+
+
+def _is_coloured() -> bool:
+  return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _write(text: str, place: pathlib.Path | None) -> None:
+  if place is None:
+    # names in the checkpoint may be beyond what a terminal's encoding knows
+    sys.stdout.buffer.write(
+      text.encode(sys.stdout.encoding, errors="backslashreplace")
+    )
+    sys.stdout.flush()
+    return
+  working = place.with_name(f".{place.name}.{os.getpid()}")
+  working.write_text(text, encoding="utf-8")
+  os.replace(working, place)
+
+
+def _refuse(message: str) -> int:
+  sys.stderr.write(f"error: {cli.printable(' '.join(message.split()))}\n")
+  return int(exit_code.ExitCode.UNUSABLE)
