@@ -240,7 +240,7 @@ def evaluate(
           observation = {k: np.stack([f[k] for f in frames]) for k in frames[0]}
         key, act_key = jax.random.split(key)
         carry, actions = policy.act(carry, observation, act_key)
-        each = _per_episode(actions, len(running))
+        each = per_episode(actions, len(running))
         list(pool.map(_Running.step, running, each))
         step += 1
         if step % _SHOW_EVERY_STEPS == 0:
@@ -251,7 +251,7 @@ def evaluate(
         one.env.close()
 
 
-def _per_episode(actions: Any, count: int) -> list[base.Action]:
+def per_episode(actions: Any, count: int) -> list[base.Action]:
   """Returns a copy of each episode's part of batched actions."""
   if isinstance(actions, dict):
     return [

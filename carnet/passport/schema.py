@@ -88,7 +88,7 @@ class SignOff(fields.Model):
   signature_file: fields.RelativePath | None = None
 
 
-_Document = TypeVar("_Document", Passport, SignOff)
+_Document = TypeVar("_Document", Passport, SignOff, history.KnownIssue)
 
 
 def decode(content: bytes, where: str) -> Passport:
@@ -105,6 +105,12 @@ def decode(content: bytes, where: str) -> Passport:
 def decode_signoff(content: bytes, where: str) -> SignOff:
   """Returns the sign-off in `content`; UserError as `decode`."""
   return _validate(SignOff, strict_json.decode(content, where), where)
+
+
+def decode_issue(content: bytes, where: str) -> history.KnownIssue:
+  """Returns the known issue in `content`; UserError as `decode`."""
+  found = strict_json.decode(content, where)
+  return _validate(history.KnownIssue, found, where)
 
 
 def encode(document: Passport | SignOff) -> bytes:

@@ -1,0 +1,81 @@
+"""What the installed commands share: flags, one-line refusals, exit codes."""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Callable, Sequence
+from typing import NoReturn
+
+from carnet import cli, errors
+from carnet.passport import exit_code
+
+
+class Parser(argparse.ArgumentParser):
+  """One line for a mistake, as everywhere in carnet."""
+
+  def __init__(self, name: str, description: str | None) -> None:
+    super().__init__(
+      prog=name,
+      description=description,
+      formatter_class=argparse.RawDescriptionHelpFormatter,
+      allow_abbrev=False,
+    )
+
+  def error(self, message: str) -> NoReturn:
+    """Ends the program."""
+    sys.exit(refuse(f"{message} (--help shows the usage)"))
+
+
+def run(
+  parser: argparse.ArgumentParser,
+  argv: Sequence[str] | None,
+  main: Callable[[argparse.Namespace], int],
+) -> int:
+  """Returns the exit code of `main`; 2, and one line, for a user's mistake."""
+  try:
+    return main(parser.parse_args(argv))
+  except errors.UserError as error:
+    for note in getattr(error, "__notes__", ()):  # somebody else's traceback
+      sys.stderr.write(
+        "".join(f"{cli.printable(x)}\n" for x in note.splitlines())
+      )
+    return refuse(str(error))
+  except BrokenPipeError:  # whoever reads, such as head, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return int(exit_code.ExitCode.UNUSABLE)
+  except OSError as error:
+    return refuse(f"{error.filename}: {error.strerror}")
+  except KeyboardInterrupt:
+    sys.stderr.write("interrupted\n")
+    return 130
+
+
+def refuse(message: str) -> int:
+  """Prints one line; returns the exit code of what could not be done."""
+  sys.stderr.write(f"error: {cli.printable(' '.join(message.split()))}\n")
+  return int(exit_code.ExitCode.UNUSABLE)
+
+
+def existing(text: str) -> pathlib.Path:
+  """The type of a flag: a path where something is."""
+  return _checked(text, pathlib.Path.exists, "there is no")
+
+
+def file(text: str) -> pathlib.Path:
+  """The type of a flag: a file that is there."""
+  return _checked(text, pathlib.Path.is_file, "there is no file")
+
+
+def folder(text: str) -> pathlib.Path:
+  """The type of a flag: a directory that is there."""
+  return _checked(text, pathlib.Path.is_dir, "there is no directory")
+
+
+def _checked(
+  text: str, holds: Callable[[pathlib.Path], bool], complaint: str
+) -> pathlib.Path:
+  path = pathlib.Path(text)
+  if not holds(path):
+    raise argparse.ArgumentTypeError(f"{complaint} {text}")
+  return path

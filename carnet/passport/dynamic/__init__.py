@@ -1,0 +1,1 @@
+"""What only running the policy tells; everything here may import JAX."""

@@ -1,0 +1,135 @@
+"""A policy under examination: what a family hands over to be measured.
+
+A family's module of the entry point group "carnet.examinations" has
+
+    examine(directory, pipeline, dataset_path) -> Subject
+
+and so may a program of somebody else's, named on the command line.
+"""
+
+import dataclasses
+import importlib
+import importlib.metadata
+import pathlib
+from collections.abc import Callable, Mapping
+from typing import Any, Literal
+
+import jax
+import numpy as np
+
+from carnet import errors, rollout
+from carnet.envs import base
+
+GROUP = "carnet.examinations"
+Prepared = Callable[[base.Observation], dict[str, np.ndarray]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Frames:
+  """Real observations in order, as the policy takes them, without a batch."""
+
+  source: str
+  episode: int
+  observations: tuple[base.Observation, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Bounds:
+  """What actions must stay within, and who says so."""
+
+  source: Literal["action_space", "clip_value", "action_stats"]
+  low: np.ndarray
+  high: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True)
+class Subject:
+  """A policy and what is needed to question it.
+
+  Attributes:
+    policy: as it is deployed.
+    entry_point: "module:function" through which it is questioned.
+    expected: leaf path -> (shape, dtype), as the model's own code has them.
+    params: leaf path -> array, as the checkpoint has them.
+    frames: count -> so many real observations; None if there are none here.
+    calibrate: (generator, count) -> observations [count, ...].
+    bounds: of the actions.
+    action_statistics: mean and standard deviation in the data, or None.
+    recurrent: whether the carry links one step to the next.
+    prepared: what the network sees of observations [N, ...], by the policy's
+      own code; None if it does not tell.
+  """
+
+  policy: rollout.Policy
+  entry_point: str
+  expected: Mapping[str, tuple[tuple[int, ...], str]]
+  params: Mapping[str, np.ndarray]
+  frames: Callable[[int], Frames] | None
+  calibrate: Callable[[np.random.Generator, int], base.Observation]
+  bounds: Bounds
+  action_statistics: tuple[np.ndarray, np.ndarray] | None
+  recurrent: bool
+  prepared: Prepared | None = None
+
+
+Examine = Callable[[pathlib.Path, tuple, pathlib.Path | None], Subject]
+
+
+def find(agent: str, entry: str | None) -> Examine | None:
+  """Returns how a policy is examined, by family or by "module:function".
+
+  Raises:
+    UserError: there is no such module or function.
+  """
+  if entry:
+    return _named(entry)
+  for found in importlib.metadata.entry_points(group=GROUP):
+    if found.name == agent:
+      return found.load()
+  return None
+
+
+def _named(entry: str) -> Examine:
+  module, _, name = entry.partition(":")
+  try:
+    return getattr(importlib.import_module(module), name)
+  except (ImportError, AttributeError, ValueError) as error:
+    raise errors.UserError(
+      f"--entry={entry}: {error}; give module:function, PYTHONPATH says where"
+    ) from error
+
+
+def ask(
+  subject: Subject, carry: Any, observation: base.Observation, key: jax.Array
+) -> tuple[Any, np.ndarray]:
+  """Returns the next carry and actions [N, A], dictionaries joined by key."""
+  carry, action = subject.policy.act(carry, observation, key)
+  return carry, join(action)
+
+
+def join(action: Any) -> np.ndarray:
+  """Returns actions [N, A] as float32; keys in order, each flattened."""
+  parts = action if isinstance(action, dict) else {"": action}
+  rows = [np.asarray(parts[name], np.float32) for name in sorted(parts)]
+  return np.concatenate([x.reshape(x.shape[0], -1) for x in rows], axis=1)
+
+
+def outputs(
+  subject: Subject, observation: base.Observation, key: jax.Array
+) -> np.ndarray:
+  """Returns [N, D]: fresh episodes' actions, and what is carried on of them."""
+  count = len(next(iter(observation.values())))
+  carry, action = ask(subject, subject.policy.init(count), observation, key)
+  return np.concatenate([action, *carried(subject, carry, count)], axis=1)
+
+
+def carried(subject: Subject, carry: Any, count: int) -> list[np.ndarray]:
+  """Returns the arrays of a carry, [N, D] each; none if it is no state."""
+  if not subject.recurrent:
+    return []
+  leaves = [np.asarray(x) for x in jax.tree.leaves(carry)]
+  return [
+    x.astype(np.float32).reshape(count, -1)
+    for x in leaves
+    if x.ndim and len(x) == count
+  ]

@@ -1,0 +1,134 @@
+"""Issues the passport of a checkpoint: MODEL_PASSPORT.json.
+
+CHECKPOINT is a step directory, a directory of steps, a workdir, or another
+program's directory with a config.json (scripts/dump_config.py writes one).
+
+The first phase reads files and repositories alone. The second runs the policy
+in a fresh process, through its public interface, and writes what it answered
+to real observations. What nobody could find out stays null and is listed.
+
+exit codes:
+  0  written
+  2  something is missing, dirty or contradictory; nothing is written
+"""
+
+import argparse
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from carnet import cli
+from carnet.checkpoint import directory
+from carnet.passport import command, gaps, generate, schema, strict_json
+from carnet.passport.static import draft, given
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
+  return command.run(_parser(), argv, _run)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = command.Parser("generate-passport", __doc__)
+  parser.add_argument("checkpoint", metavar="CHECKPOINT", type=pathlib.Path)
+  add = parser.add_argument
+  add(
+    "--target-repo",
+    metavar="PATH",
+    type=pathlib.Path,
+    help="repository that will feed the policy; clean, its commit is recorded",
+  )
+  add(
+    "--training-repo",
+    metavar="PATH",
+    type=pathlib.Path,
+    help="repository that trained it, where the launch did not record it",
+  )
+  add(
+    "--dataset-repo",
+    metavar="ID[@REVISION]",
+    action="append",
+    default=[],
+    help="a dataset, where the launch did not record it; may be repeated",
+  )
+  add(
+    "--loader-class",
+    metavar="DOTTED.PATH",
+    action="append",
+    default=[],
+    help="its loader: one for each --dataset-repo",
+  )
+  add(
+    "--known-issue",
+    metavar="FILE",
+    type=pathlib.Path,
+    action="append",
+    default=[],
+    help="JSON of a known issue, as the schema has it; may be repeated",
+  )
+  _add_second_phase(parser)
+  return parser
+
+
+def _add_second_phase(parser: argparse.ArgumentParser) -> None:
+  add = parser.add_argument_group("second phase").add_argument
+  add(
+    "--static-only",
+    action="store_true",
+    help="leave it out: no JAX, and nothing that is measured",
+  )
+  add(
+    "--dataset-path",
+    metavar="PATH",
+    type=pathlib.Path,
+    help="the demonstrations, if they are not where the run had them",
+  )
+  add(
+    "--entry",
+    metavar="MODULE:FUNCTION",
+    help="how to run a policy of another program: returns a Subject",
+  )
+  add(
+    "--import",
+    dest="modules",
+    metavar="MODULE",
+    action="append",
+    default=[],
+    help="import first, such as the module of an environment of yours",
+  )
+  add(
+    "--python",
+    metavar="FILE",
+    default=sys.executable,
+    help="interpreter of the model's own environment",
+  )
+
+
+def _run(flags: argparse.Namespace) -> int:
+  path = draft.resolve(flags.checkpoint)
+  told = given.Given(
+    argv=tuple(sys.argv),
+    target_repo=flags.target_repo,
+    training_repo=flags.training_repo,
+    dataset_repos=tuple(flags.dataset_repo),
+    loader_classes=tuple(flags.loader_class),
+    known_issues=tuple(
+      schema.decode_issue(strict_json.read(x), str(x))
+      for x in flags.known_issue
+    ),
+  )
+  options = []
+  for name in ("entry", "dataset_path"):
+    if getattr(flags, name):
+      options.append(f"--{name}={getattr(flags, name)}")
+  options += [f"--import={name}" for name in flags.modules]
+  found = generate.generate(
+    path, told, not flags.static_only, options, flags.python
+  )
+  print(cli.printable(str(path / directory.PASSPORT)))
+  print(gaps.text(found))
+  return 0
+
+
+if __name__ == "__main__":
+  sys.exit(main())

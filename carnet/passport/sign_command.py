@@ -1,0 +1,123 @@
+"""Signs a checkpoint off: SIGNOFF.json, and SIGNOFF.sig with a key.
+
+Validates first, and refuses on any hard failure; no earlier sign-off survives.
+Soft findings are accepted in writing, with --reason.
+
+A key is an elliptic one:
+  openssl ecparam -name prime256v1 -genkey -noout -out key.pem
+  openssl ec -in key.pem -pubout -out key.pub
+
+exit codes:
+  0  signed
+  1  a hard check fails; nothing is signed
+  2  wrong usage, soft findings without --reason, or a key that cannot sign
+"""
+
+import argparse
+import os
+import pathlib
+import sys
+from collections.abc import Sequence
+
+from carnet import cli, errors
+from carnet.checkpoint import directory
+from carnet.passport import (
+  command,
+  context,
+  exit_code,
+  formats,
+  schema,
+  sign,
+  strict_json,
+)
+from carnet.passport.formats import rows
+
+_LARGEST_KEY = 1 << 16
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+  """Runs the command; returns its exit code."""
+  return command.run(_parser(), argv, _run)
+
+
+def _parser() -> argparse.ArgumentParser:
+  parser = command.Parser("sign-checkpoint", __doc__)
+  parser.add_argument("checkpoint", metavar="CHECKPOINT", type=pathlib.Path)
+  add = parser.add_argument
+  add("--reason", default="", help="why soft findings are accepted: one line")
+  add("--signer", help="who signs, as it will be read")
+  add("--dry-run", action="store_true", help="print it, write nothing")
+  add(
+    "--private-key",
+    metavar="FILE",
+    type=command.file,
+    help="PEM of an elliptic key; signs the whole directory",
+  )
+  add(
+    "--password-variable",
+    metavar="NAME",
+    help="environment variable that holds the key's password",
+  )
+  add("--target-repo", metavar="PATH", type=command.folder)
+  add("--dataset-path", metavar="PATH", type=command.existing)
+  add("--device-map", metavar="FILE", type=command.file)
+  add("--trust-package", metavar="NAME", action="append", default=[])
+  add("--rerun", action="store_true", help="recompute what is claimed first")
+  return parser
+
+
+def _run(flags: argparse.Namespace) -> int:
+  path = _resolve(flags.checkpoint)
+  request = sign.Request(
+    reason=flags.reason,
+    signer=flags.signer,
+    key=_key(flags),
+    options=context.Options(
+      target_repo=flags.target_repo,
+      dataset_path=flags.dataset_path,
+      device_map=flags.device_map,
+      trust_packages=tuple(flags.trust_package),
+      rerun=flags.rerun,
+    ),
+    dry_run=flags.dry_run,
+  )
+  try:
+    signoff, report = sign.sign(path, request)
+  except sign.Refused as error:
+    sys.stdout.write(formats.FORMATS["text"](rows.Validation(error.report)))
+    command.refuse(str(error))
+    return int(exit_code.ExitCode.FAIL)
+  if flags.dry_run:
+    sys.stdout.write(schema.encode(signoff).decode())
+    return 0
+  place = path / directory.SIGNOFF
+  print(
+    f"{cli.printable(str(place))}: {signoff.verdict}, "
+    f"{len(signoff.files)} files, {len(report.results)} checks"
+  )
+  return 0
+
+
+def _resolve(path: pathlib.Path) -> pathlib.Path:
+  if os.path.lexists(path / directory.PASSPORT):
+    return path
+  return directory.resolve(path)
+
+
+def _key(flags: argparse.Namespace) -> sign.Key | None:
+  if flags.private_key is None:
+    return None
+  password = None
+  if flags.password_variable:
+    text = os.environ.get(flags.password_variable)
+    if text is None:
+      raise errors.UserError(
+        f"--password-variable: there is no {flags.password_variable} in the "
+        "environment"
+      )
+    password = text.encode()
+  return sign.Key(strict_json.read(flags.private_key, _LARGEST_KEY), password)
+
+
+if __name__ == "__main__":
+  sys.exit(main())
