@@ -23,16 +23,6 @@ HEAVY = {
   *("jax", "jaxlib", "flax", "orbax", "tensorstore"),
   *("rich", "PIL", "matplotlib", "cryptography"),
 }
-  "jax",
-  "jaxlib",
-  "flax",
-  "orbax",
-  "tensorstore",
-  "rich",
-  "PIL",
-  "matplotlib",
-  "cryptography",
-]
 
 
 def run(capsys, *words):
