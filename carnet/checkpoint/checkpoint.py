@@ -109,6 +109,9 @@ class Checkpoint:
   def attach(self, name: str, content: Any) -> None:
     """Adds a file to every later save: bytes, or a JSON value for "*.json".
 
+    Or a function that returns either: each save calls it, in the first process
+    alone if there are several.
+
     Raises:
       UserError: the name is taken or not relative, or JSON would change it.
     """
@@ -151,6 +154,7 @@ class Checkpoint:
       payloads={},
       own=frozenset(),
       attachments=dict(self._registry.attachments),
+      computed={},
       metrics={},
       lineage=self._lineage,
       keep=self._keep,
@@ -336,6 +340,7 @@ class Checkpoint:
       job,
       payloads=captured,
       own=own,
+      computed=self._registry.compute() if job.process.leads else {},
       metrics=manifest.finite_metrics(metrics),
     )
 

@@ -4,7 +4,7 @@ import contextlib
 import logging
 import re
 import weakref
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ class Registry:
     self._per_process: dict[str, bool | None] = {}
     self._saved: dict[str, list[weakref.ref]] = {}  # leaves at the last save
     self.attachments: dict[str, bytes] = {}
+    self._computed: dict[str, Callable[[], Any]] = {}
 
   def __len__(self) -> int:
     return len(self._components)
@@ -49,17 +50,30 @@ class Registry:
     return adapted if isinstance(adapted, components_lib.Value) else component
 
   def attach(self, name: str, content: Any) -> None:
-    """Adds a file: bytes, or a JSON value.
+    """Adds a file: bytes, a JSON value, or a function that returns either.
 
     Raises:
       UserError: the name is taken or not relative, or JSON would change it.
     """
     paths.check(name)
-    if name not in self.attachments:
+    if name not in {*self.attachments, *self._computed}:
       self._check_free(name)
-    if not isinstance(content, bytes):
-      content = documents.encode(content, name)
-    self.attachments[name] = content
+    if callable(content):
+      self.attachments.pop(name, None)
+      self._computed[name] = content
+    else:
+      self.attachments[name] = _encode(content, name)
+      self._computed.pop(name, None)
+
+  def compute(self) -> dict[str, bytes]:
+    """Returns the files that are functions, as they are now.
+
+    Raises:
+      UserError: JSON would change what one of them returns.
+    """
+    return {
+      name: _encode(make(), name) for name, make in self._computed.items()
+    }
 
   def check_known(self, names: Collection[str] | None) -> None:
     """Raises UserError unless these are names of components, or None."""
@@ -127,8 +141,14 @@ class Registry:
 
   def _check_free(self, name: str) -> None:
     taken = name.split("/")[0] in {*_RESERVED, *self._components}
-    for other in self.attachments:
+    for other in (*self.attachments, *self._computed):
       taken |= f"{name}/".startswith(f"{other}/")
       taken |= f"{other}/".startswith(f"{name}/")
     if taken:
       raise errors.UserError(f"the name '{name}' is taken in the checkpoint")
+
+
+def _encode(content: Any, name: str) -> bytes:
+  if isinstance(content, bytes):
+    return content
+  return documents.encode(content, name)

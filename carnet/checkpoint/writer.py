@@ -47,6 +47,7 @@ class Job:
   """All that a save needs, captured from the training loop.
 
   `payloads` are by root path; those in `own` are this process's alone.
+  `attachments` are the same in all processes, `computed` the leader's.
   `token` is the same in all processes, and no other save's. `unsound` are the
   steps that turned out damaged: retention ignores them.
   """
@@ -56,6 +57,7 @@ class Job:
   payloads: Mapping[str, components.Payload]
   own: frozenset[str]
   attachments: Mapping[str, bytes]
+  computed: Mapping[str, bytes]
   metrics: Mapping[str, float | None]
   lineage: tuple[Mapping[str, Any], ...]
   keep: retention.Retention | None
@@ -150,7 +152,7 @@ def _fill(draft: pathlib.Path, job: Job, taken: list[shares.Share]) -> None:
       if root not in job.payloads:
         _write_file(draft / components.json_file(root), content)
         rows.chunks += share.chunks.get(root, ())
-  for name, content in job.attachments.items():
+  for name, content in {**job.attachments, **job.computed}.items():
     _write_file(draft / name, content)
   _write_manifest(draft, job, rows)
 

@@ -59,6 +59,8 @@ def test_two_processes_save_and_resume_one_state_and_their_own(root):
   assert not list((root / "shared").glob("*ing"))
   found = directory.read_manifest(root / "shared/000000005")
   assert found.processes == {"data": 2, "envs": 2, "replay": 2}
+  attached = checkpoint_lib.read_json(root / "shared", "process.json")
+  assert attached == {"index": 0}
   stored = checkpoint_lib.read(root / "shared")
   wide = np.arange(36, dtype=np.float32).reshape(12, 3)
   for _ in range(5):

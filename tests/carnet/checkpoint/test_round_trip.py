@@ -237,6 +237,34 @@ def test_attached_files_are_in_every_step(tmp_path):
     checkpoint_lib.read_json(tmp_path, "config.jsn")
 
 
+def test_an_attached_function_is_called_at_each_save(tmp_path):
+  notes = {"saves": 0}
+
+  def count():
+    notes["saves"] += 1
+    return dict(notes)
+
+  with checkpoint_lib.Checkpoint(tmp_path) as checkpoint:
+    step = checkpoint.register("step", 0)
+    checkpoint.attach("notes.json", count)
+    checkpoint.attach("log.md", lambda: b"# Log")
+    for step.value in (1, 2):
+      checkpoint.save(step.value)
+    checkpoint.attach("notes.json", {"saves": -1})  # in its place
+    checkpoint.save(3)
+    checkpoint.attach("log.md", lambda: {"not": {1}})
+    with pytest.raises(errors.UserError, match=r"log\.md/not is a set"):
+      checkpoint.save(4)
+    with pytest.raises(errors.UserError, match="taken"):
+      checkpoint.attach("log.md/part", b"")
+  assert [
+    checkpoint_lib.read_json(tmp_path / f"{step:09d}", "notes.json")["saves"]
+    for step in (1, 2, 3)
+  ] == [1, 2, -1]
+  assert (tmp_path / "000000003/log.md").read_bytes() == b"# Log"
+  assert checkpoint.verify() == {1: [], 2: [], 3: []}
+
+
 @pytest.mark.parametrize(
   "name", ["agent", "agent/x", "manifest.json", "SIGNOFF.json", "../x", "/x"]
 )

@@ -95,6 +95,7 @@ def open_all(name="shared"):
   checkpoint = checkpoint_lib.Checkpoint(
     f"{DIRECTORY}/{name}", checkpoint_lib.Retention(latest=2), verbose=False
   )
+  checkpoint.attach("process.json", lambda: {"index": INDEX})
   agent = checkpoint.register("agent", make_state())
   data = checkpoint.register("data", Iterator())
   replay = checkpoint.register("replay", Replay())
