@@ -15,10 +15,27 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from act import agreement, config_check, dataset, features, learner, monitor
+from act import (
+  agreement,
+  config_check,
+  dataset,
+  features,
+  launch,
+  learner,
+  monitor,
+)
 from carnet import checkpoint as checkpoint_lib
-from carnet import clock, errors, mesh, metrics, progress, warm_start
+from carnet import (
+  clock,
+  errors,
+  mesh,
+  metrics,
+  progress,
+  run_context,
+  warm_start,
+)
 from carnet import config as config_lib
+from carnet import launch as launch_lib
 from carnet import workdir as workdir_lib
 from carnet.checkpoint import signals
 
@@ -77,7 +94,8 @@ def train(
       if config.from_checkpoint:
         warm_start.load(config, checkpoint, ("model.",), dry_run).check()
       return
-    _restore(config, checkpoint, agent)
+    captured = launch.capture(config, data, training, held_out)
+    _restore(config, workdir, captured, checkpoint, agent)
     workdir_lib.write_config(config, workdir)
     first = int(agent.value.step)
     save_at = clock.Every(
@@ -149,6 +167,8 @@ def _best_metric(config: config_dict.ConfigDict) -> str:
 
 def _restore(
   config: config_dict.ConfigDict,
+  workdir: pathlib.Path,
+  captured: run_context.Context,
   checkpoint: checkpoint_lib.Checkpoint,
   agent: Any,
 ) -> None:
@@ -161,7 +181,7 @@ def _restore(
       f"config.from_checkpoint brings its counter, {step}, beyond "
       f"total_steps={config.total_steps}: raise it, or leave agent/step out"
     )
-  checkpoint.load_or_save(step)
+  launch_lib.load_or_save(checkpoint, workdir, captured, step)
 
 
 class _Log:

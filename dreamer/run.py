@@ -14,9 +14,10 @@ from ml_collections import config_dict
 from carnet import checkpoint as checkpoint_lib
 from carnet import clock, errors, metrics, warm_start
 from carnet import config as config_lib
+from carnet import launch as launch_lib
 from carnet import workdir as workdir_lib
 from carnet.checkpoint import directory
-from dreamer import environment, learner
+from dreamer import environment, launch, learner
 
 Tree = dict[str, Any]
 # Keys that may differ between a run and its resumption: none of them changes
@@ -95,7 +96,7 @@ def start(
     return False
   if fresh:
     warm_start.load(config, checkpoint, _SHAPES)
-  checkpoint.load_or_save(0)
+  launch_lib.load_or_save(checkpoint, workdir, launch.capture(config))
   workdir_lib.write_config(config, workdir)
   return True
 
