@@ -17,12 +17,11 @@ import datetime
 import os
 import pathlib
 import sys
-from collections.abc import Callable, Sequence
-from typing import NoReturn
+from collections.abc import Sequence
 
 from carnet import cli, errors
 from carnet.checkpoint import directory
-from carnet.passport import context, exit_code, formats, statistics, validate
+from carnet.passport import command, context, formats, statistics, validate
 from carnet.passport.formats import catalogue, rows
 
 _TOLD_FROM_BYTES = 1_000_000_000  # hashing takes a second or more from here on
@@ -30,18 +29,7 @@ _TOLD_FROM_BYTES = 1_000_000_000  # hashing takes a second or more from here on
 
 def main(argv: Sequence[str] | None = None) -> int:
   """Runs the command; returns its exit code."""
-  try:
-    return _run(_parser().parse_args(argv))
-  except errors.UserError as error:
-    return _refuse(str(error))
-  except BrokenPipeError:  # whoever reads, such as head, has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 2
-  except OSError as error:
-    return _refuse(f"{error.filename}: {error.strerror}")
-  except KeyboardInterrupt:
-    sys.stderr.write("interrupted\n")
-    return 130
+  return command.run(_parser(), argv, _run)
 
 
 def _run(flags: argparse.Namespace) -> int:
@@ -86,12 +74,7 @@ def _write_page(
 
 
 def _parser() -> argparse.ArgumentParser:
-  parser = _Parser(
-    prog="validate-checkpoint",
-    description=__doc__,
-    formatter_class=argparse.RawDescriptionHelpFormatter,
-    allow_abbrev=False,
-  )
+  parser = command.Parser("validate-checkpoint", __doc__)
   parser.add_argument(
     "checkpoint", metavar="CHECKPOINT", nargs="?", type=pathlib.Path
   )
@@ -111,7 +94,7 @@ def _add_demands(parser: argparse.ArgumentParser) -> None:
   add(
     "--public-key",
     metavar="FILE",
-    type=_file,
+    type=command.file,
     help="the sign-off must be signed with the key to this one (PEM)",
   )
   add(
@@ -144,19 +127,19 @@ def _add_surroundings(parser: argparse.ArgumentParser) -> None:
   add(
     "--target-repo",
     metavar="PATH",
-    type=_directory,
+    type=command.folder,
     help="working tree of the repository that will run the policy",
   )
   add(
     "--dataset-path",
     metavar="PATH",
-    type=_existing,
+    type=command.existing,
     help="the data that it was trained on",
   )
   add(
     "--device-map",
     metavar="FILE",
-    type=_file,
+    type=command.file,
     help="JSON: the serial number and USB path of each camera here",
   )
   add(
@@ -198,35 +181,6 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
     action="store_true",
     help="print the catalogue with severities and needs, and stop",
   )
-
-
-class _Parser(argparse.ArgumentParser):
-  """One line for a mistake, as everywhere in carnet."""
-
-  def error(self, message: str) -> NoReturn:
-    """Ends the program."""
-    sys.exit(_refuse(f"{message} (--help shows the usage)"))
-
-
-def _existing(text: str) -> pathlib.Path:
-  return _checked(text, pathlib.Path.exists, "there is no")
-
-
-def _file(text: str) -> pathlib.Path:
-  return _checked(text, pathlib.Path.is_file, "there is no file")
-
-
-def _directory(text: str) -> pathlib.Path:
-  return _checked(text, pathlib.Path.is_dir, "there is no directory")
-
-
-def _checked(
-  text: str, holds: Callable[[pathlib.Path], bool], complaint: str
-) -> pathlib.Path:
-  path = pathlib.Path(text)
-  if not holds(path):
-    raise argparse.ArgumentTypeError(f"{complaint} {text}")
-  return path
 
 
 def _time(text: str) -> str:
@@ -303,8 +257,3 @@ def _write(text: str, place: pathlib.Path | None) -> None:
   working = place.with_name(f".{place.name}.{os.getpid()}")
   working.write_text(text, encoding="utf-8")
   os.replace(working, place)
-
-
-def _refuse(message: str) -> int:
-  sys.stderr.write(f"error: {cli.printable(' '.join(message.split()))}\n")
-  return int(exit_code.ExitCode.UNUSABLE)
