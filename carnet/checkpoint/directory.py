@@ -18,6 +18,7 @@ from carnet.checkpoint import faults, manifest, plain_file
 STEPS = "checkpoints"  # the directory of steps below a workdir
 SIGNOFF = "SIGNOFF.json"
 PASSPORT = "MODEL_PASSPORT.json"
+SIGNATURE = "SIGNOFF.sig"
 CHUNKS = "chunks"  # the store of what steps share
 
 LOCK = ".lock"

@@ -7,18 +7,16 @@ import dataclasses
 import functools
 import os
 import pathlib
-import stat
 from typing import Any
 
 import numpy as np
 
 from carnet import errors
 from carnet.checkpoint import digest, directory, documents, integrity, manifest
-from carnet.passport import schema, strict_json
+from carnet.passport import plain_tree, schema, strict_json
 
-SIGNATURE = "SIGNOFF.sig"
 # what cannot be listed in the passport, because it speaks of it
-PAPERS = (directory.PASSPORT, directory.SIGNOFF, SIGNATURE)
+PAPERS = (directory.PASSPORT, directory.SIGNOFF, directory.SIGNATURE)
 LARGEST_ARRAY_BYTES = 1 << 30  # of a reference array
 
 
@@ -88,13 +86,16 @@ class Context:
   @functools.cached_property
   def entries(self) -> tuple[Entry, ...]:
     """Everything in the directory but directories; links are not followed."""
-    found = []
-    for parent, folders, names in os.walk(self.path):
-      for name in sorted([*names, *folders]):
-        entry = _entry(self.path, pathlib.Path(parent, name))
-        if entry is not None:
-          found.append(entry)
+    with plain_tree.opened(self.path) as root:
+      files, faults = plain_tree.listing(root)
+    found = [Entry(name, "file", self._size(name)) for name in files]
+    for name, fault in faults.items():
+      kind = "link" if fault == plain_tree.LINK else "other"
+      found.append(Entry(name, kind, 0))
     return tuple(sorted(found, key=lambda entry: entry.path))
+
+  def _size(self, name: str) -> int:
+    return os.lstat(self.path / name).st_size
 
   @functools.cached_property
   def digests(self) -> dict[str, str]:
@@ -104,14 +105,10 @@ class Context:
       for entry in self.entries
       if entry.kind == "file" and entry.path not in PAPERS
     ]
-    found = integrity.in_threads(self._digest, names)
+    with plain_tree.opened(self.path) as root:
+      hashed = functools.partial(_hashed, root)
+      found = integrity.in_threads(hashed, names)
     return dict(zip(names, found, strict=True))
-
-  def _digest(self, name: str) -> str:
-    try:
-      return digest.file(self.path / name)
-    except OSError as error:
-      return f"unreadable: {error.strerror}"
 
   def json(self, name: str) -> Any:
     """Returns the value of a JSON file in the directory.
@@ -154,14 +151,12 @@ class Context:
       ) from error
 
 
-def _entry(root: pathlib.Path, path: pathlib.Path) -> Entry | None:
-  status = os.lstat(path)
-  name = path.relative_to(root).as_posix()
-  if stat.S_ISDIR(status.st_mode):
-    return None
-  if stat.S_ISREG(status.st_mode):
-    return Entry(name, "file", status.st_size)
-  return Entry(name, "link" if stat.S_ISLNK(status.st_mode) else "other", 0)
+def _hashed(root: int, name: str) -> str:
+  """Returns the sha256 of a file, or why there is none."""
+  try:
+    return plain_tree.sha256(root, name)
+  except OSError as error:
+    return f"unreadable: {error.strerror}"
 
 
 def _check_header(name: str, file: Any, size: int) -> None:

@@ -13,10 +13,11 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 from carnet import errors, paths
+from carnet.checkpoint import directory as directory_lib
 from carnet.checkpoint import integrity
 from carnet.passport import oms_format, oms_keys, plain_tree
 
-NAME = "SIGNOFF.sig"
+NAME = directory_lib.SIGNATURE
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHOWN = 10  # faults that the message lists; the error has all
 _HINT = 12  # digits of a key's hint, or of a digest, that a message shows

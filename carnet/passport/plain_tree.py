@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from carnet import errors, paths
 
+LINK = "is a link"
 _DEEPEST = 64  # directories within each other
 
 
@@ -81,7 +82,7 @@ def _list(
       for entry in entries:
         path = paths.join(parent, entry.name)
         if entry.is_symlink():
-          faults[path] = "is a link"
+          faults[path] = LINK
         elif entry.is_dir(follow_symlinks=False):
           waiting.append(path)
         elif entry.is_file(follow_symlinks=False):

@@ -160,7 +160,12 @@ def _write(
       request.key.pem,
       request.key.password,
       found.digests,
-      {"verdict": signoff.verdict, "reason": signoff.reason},
+      {
+        "verdict": signoff.verdict,
+        "reason": signoff.reason,
+        "signed_utc": signoff.signed_utc,
+        "run_id": found.passport.provenance.training_run.run_id,
+      },
     )
     generate.write(path / oms.NAME, bundle)
   except errors.UserError:
