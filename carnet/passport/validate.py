@@ -5,10 +5,20 @@ import pathlib
 from carnet import errors
 from carnet.passport import context, outcome
 from carnet.passport.checks import (
+  files,
+  orbax,
   schema,
+  signoff,
+  tree,
 )
 
-CATALOGUE: tuple[outcome.Check, ...] = (*schema.CHECKS,)
+CATALOGUE: tuple[outcome.Check, ...] = (
+  *schema.CHECKS,
+  *files.CHECKS,
+  *orbax.CHECKS,
+  *tree.CHECKS,
+  *signoff.CHECKS,
+)
 _FIRST = "schema"  # without it there is nothing to compare with
 
 

@@ -27,8 +27,7 @@ def model_identity():
 def model_internals(step):
   found = directory.read_manifest(step)
   names = {leaf.path: leaf.sha256 for leaf in found.leaves}
-  params = [x for x in found.leaves if x.path.startswith("agent/params/")]
-  total = sum(leaf.size_bytes for leaf in params) // 4
+  weights = sum(x.size_bytes for x in found.leaves) // 4 - 1
   images, actions = (
     [sample_step.HEIGHT, sample_step.WIDTH, 3],
     [sample_step.HORIZON, sample_step.ACTION],
@@ -36,11 +35,11 @@ def model_internals(step):
   return {
     "module_hierarchy": {"params": {"image": 15, "state": 15, "head": 48}},
     "parameters": {
-      "total_params": total,
-      "trainable": total,
-      "frozen": 0,
-      "bytes": 4 * total,
-      "dtype_breakdown": {"float32": total},
+      "total_params": weights + 1,
+      "trainable": weights,
+      "frozen": 1,
+      "bytes": 4 * (weights + 1),
+      "dtype_breakdown": {"float32": weights, "int32": 1},
     },
     "buffers": [
       {

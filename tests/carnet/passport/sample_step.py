@@ -96,6 +96,10 @@ def _documents():
     "chunk_size": HORIZON,
     "observation_delta_indices": [0],
     "control_hz": 50.0,
+    "passport": {
+      "roles": {"stats.json": "norm_stats"},
+      "trainable": "agent/params/.*",
+    },
   }
   blocks = {"state": block(STATE, 0.0), "action": block(ACTION, 1.0)}
   log = b"# Training log\n\nstep 30, loss 0.25\n"

@@ -1,0 +1,10 @@
+"""Texts from strangers' files, as a line of a report may repeat them."""
+
+LONGEST = 200  # characters
+
+
+def cut(value: object, longest: int = LONGEST) -> str:
+  """Returns a text without control characters, cut at `longest`."""
+  text = str(value)
+  short = text if len(text) <= longest else text[:longest] + "..."
+  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)

@@ -1,0 +1,78 @@
+"""What a checkpoint stores, by leaf path, told without reading an array."""
+
+import re
+
+from carnet import errors
+from carnet.checkpoint import manifest
+from carnet.passport import context, family, orbax_metadata, shown
+from carnet.passport.static import draft
+
+_ROOT = "value"  # the key of a component that is one array
+# what makes a search take for ever: repeated groups, references, many repeats
+_INVOLVED = re.compile(r"\)\s*[*+{]|\(\?|\\\d|(?:[^*+{]*[*+{]){5}")
+
+
+def described(found: context.Context) -> family.Description:
+  """Returns what the family tells, its expressions safe to be searched with.
+
+  Raises:
+    UserError: the configuration does not tell, or its expression is no sound
+      one: of a checkpoint of another program it is a stranger's text.
+  """
+  told = draft.describe(found.path)
+  if told.name == "other":
+    _check_expression(told.needed)
+  return told
+
+
+def held(found: context.Context) -> tuple[manifest.Leaf, ...]:
+  """Returns the leaves of the manifest; none for other programs."""
+  return found.manifest.leaves if found.manifest else ()
+
+
+def acting(found: context.Context) -> tuple[manifest.Leaf, ...]:
+  """Returns the leaves of the manifest that acting needs.
+
+  Raises:
+    UserError: the configuration does not tell.
+  """
+  needed = re.compile(described(found).needed)
+  return tuple(leaf for leaf in held(found) if needed.fullmatch(leaf.path))
+
+
+def of_item(
+  found: context.Context, item: orbax_metadata.Item
+) -> dict[str, manifest.Leaf]:
+  """Returns the manifest's leaves of an item that is not empty, by key."""
+  component = item.place.rstrip("/")
+  return {
+    leaf.path.removeprefix(item.place)
+    if leaf.path != component
+    else _ROOT: leaf
+    for leaf in held(found)
+    if leaf.size_bytes and leaf.path.split("/")[0] == component
+  }
+
+
+def names(found: context.Context) -> set[str]:
+  """Returns all leaf paths; of other programs' with and without the item."""
+  if found.manifest:
+    return {leaf.path for leaf in held(found)}
+  paths = set()
+  for item in orbax_metadata.read(found):
+    for leaf in item.leaves:
+      paths |= {leaf.name, f"{item.place}{leaf.name}"}
+  return paths
+
+
+def _check_expression(text: str) -> None:
+  try:
+    re.compile(text)
+    sound = not _INVOLVED.search(text)
+  except (re.error, RecursionError, OverflowError):
+    sound = False
+  if not sound:
+    raise errors.UserError(
+      f"config.json: the expression '{shown.cut(text)}' of needed leaves is "
+      "too involved: use names, '.*' and '|'"
+    )
