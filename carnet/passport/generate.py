@@ -40,15 +40,19 @@ def generate(
   Raises:
     UserError: what is missing, dirty or contradictory; nothing is written.
   """
-  described = draft.describe(path)  # refuses before anything is removed
-  _remove_papers(path)
+  described = draft.describe(path)
   found = draft.make(path, told)
   if run:
-    measurement = _measure(path, found, options, python)
+    with tempfile.TemporaryDirectory() as scratch:
+      output = pathlib.Path(scratch)
+      measurement = _measure(path, found, output, options, python)
+      _exchange(path, output)
     listed = files.files(
       context.Context(path), described.roles, described.needed
     )
     found = measured.complete(found, measurement, listed, described.trainable)
+  else:
+    _exchange(path, None)
   write(path / directory.PASSPORT, schema.encode(found))
   return found
 
@@ -71,7 +75,8 @@ def write(path: pathlib.Path, content: bytes) -> None:
     raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _remove_papers(path: pathlib.Path) -> None:
+def _exchange(path: pathlib.Path, output: pathlib.Path | None) -> None:
+  """Removes what was issued before, and puts new reference data there."""
   try:
     for name in context.PAPERS:
       (path / name).unlink(missing_ok=True)
@@ -79,6 +84,8 @@ def _remove_papers(path: pathlib.Path) -> None:
       if (path / name).is_symlink():
         (path / name).unlink()
       shutil.rmtree(path / name, ignore_errors=True)
+      if output is not None and (output / name).is_dir():
+        shutil.copytree(output / name, path / name)
   except OSError as error:
     raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
 
@@ -86,23 +93,24 @@ def _remove_papers(path: pathlib.Path) -> None:
 def _measure(
   path: pathlib.Path,
   found: schema.Passport,
+  output: pathlib.Path,
   options: Sequence[str],
   python: str,
 ) -> measured.Measured:
-  with tempfile.TemporaryDirectory() as scratch:
-    before, after = (pathlib.Path(scratch, x) for x in ("draft", "measured"))
-    before.write_bytes(schema.encode(found))
-    command = [python, "-m", "carnet.passport.dynamic.extract"]
-    command += [str(path), str(before), str(after), *options]
-    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
-    if done.returncode:
-      raise _refusal(done)
-    try:
-      return measured.Measured.model_validate_json(after.read_bytes())
-    except (OSError, pydantic.ValidationError) as error:
-      raise errors.UserError(
-        f"the policy was run and told nothing sound: {error}"
-      ) from error
+  before = output / "draft.json"
+  before.write_bytes(schema.encode(found))
+  command = [python, "-m", "carnet.passport.dynamic.extract"]
+  command += [str(path.absolute()), str(before), str(output), *options]
+  done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+  if done.returncode:
+    raise _refusal(done)
+  try:
+    content = (output / measured.NAME).read_bytes()
+    return measured.Measured.model_validate_json(content)
+  except (OSError, pydantic.ValidationError) as error:
+    raise errors.UserError(
+      f"the policy was run and told nothing sound: {error}"
+    ) from error
 
 
 def _refusal(done: subprocess.CompletedProcess[str]) -> errors.UserError:

@@ -9,6 +9,7 @@ from carnet.checkpoint import manifest
 from carnet.passport import fields, history, model, schema
 from carnet.passport.static import internals as static_internals
 
+NAME = "measured.json"
 PINNED = ("carnet", "jax", "jaxlib", "flax", "numpy")
 
 

@@ -26,12 +26,14 @@ from carnet.passport.dynamic import subject as subject_lib
 def measure(
   path: pathlib.Path,
   draft: schema.Passport,
+  output: pathlib.Path,
   entry: str | None = None,
   dataset_path: pathlib.Path | None = None,
 ) -> measured.Measured:
   """Returns what running the policy of a checkpoint tells.
 
-  Writes reference frames and answers below the checkpoint's `assets`.
+  Writes reference frames and answers below `output`, as the checkpoint will
+  have them.
 
   Raises:
     UserError: nobody knows how to run it, or it does not run.
@@ -59,7 +61,7 @@ def measure(
     state_dict=internals.state_dict(subject),
     numerical_health=internals.health(subject),
     smoke_results=smoke.run(subject, fed.actions),
-    reference_test_vector=reference.write(path, subject, fed),
+    reference_test_vector=reference.write(output, subject, fed),
     norm_round_trip_results=round_trip.run(path, draft, subject),
   )
 
@@ -88,8 +90,10 @@ def main(words: list[str]) -> None:
   for name in given.modules:
     importlib.import_module(name)
   draft = schema.read(given.draft)
-  found = measure(given.directory, draft, given.entry, given.dataset_path)
-  given.output.write_text(found.model_dump_json())
+  found = measure(
+    given.directory, draft, given.output, given.entry, given.dataset_path
+  )
+  (given.output / measured.NAME).write_text(found.model_dump_json())
 
 
 if __name__ == "__main__":

@@ -91,10 +91,13 @@ def _liveness(
   given: np.ndarray,
   actions: contract.Actions,
 ) -> model.Liveness:
-  """Exchanges one input at a time for that of another observation."""
+  """Exchanges one input at a time for that of another observation.
+
+  Half of the way round: an episode of a recurrent policy sees neighbours.
+  """
   sensitivity = {}
   for name, value in observation.items():
-    changed = observation | {name: np.roll(value, 1, axis=0)}
+    changed = observation | {name: np.roll(value, len(value) // 2, axis=0)}
     moved = subject_lib.outputs(subject, changed, key)
     sensitivity[name] = float(np.max(np.abs(moved - given)))
   pairs = np.abs(given[:, None] - given[None]).max(axis=-1)

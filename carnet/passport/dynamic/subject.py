@@ -21,6 +21,7 @@ from carnet import errors, rollout
 from carnet.envs import base
 
 GROUP = "carnet.examinations"
+_STEPS = 4  # of an episode, for a recurrent policy
 Prepared = Callable[[base.Observation], dict[str, np.ndarray]]
 
 
@@ -117,9 +118,17 @@ def join(action: Any) -> np.ndarray:
 def outputs(
   subject: Subject, observation: base.Observation, key: jax.Array
 ) -> np.ndarray:
-  """Returns [N, D]: fresh episodes' actions, and what is carried on of them."""
+  """Returns [N, D]: actions of fresh episodes, and what is carried on of them.
+
+  A recurrent policy sees several observations in turn, each episode beginning
+  at another of the N: a class that is drawn from one picture is often that of
+  another picture too, a state after several is not.
+  """
   count = len(next(iter(observation.values())))
-  carry, action = ask(subject, subject.policy.init(count), observation, key)
+  carry = subject.policy.init(count)
+  for step in range(_STEPS if subject.recurrent else 1):
+    now = {name: np.roll(x, step, axis=0) for name, x in observation.items()}
+    carry, action = ask(subject, carry, now, jax.random.fold_in(key, step))
   return np.concatenate([action, *carried(subject, carry, count)], axis=1)
 
 

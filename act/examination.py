@@ -1,0 +1,163 @@
+"""ACT under examination: what its passport is measured with.
+
+Source of the frames: episode 0 of the demonstrations it was trained on.
+"""
+
+import functools
+import pathlib
+import re
+from typing import Any
+
+import jax
+import numpy as np
+from ml_collections import config_dict
+
+from act import config as act_config
+from act import dataset, evaluation, learner, normalize
+from act import features as features_lib
+from carnet import checkpoint as checkpoint_lib
+from carnet import config as config_lib
+from carnet import errors, trees
+from carnet.envs import base
+from carnet.passport import steps
+from carnet.passport.dynamic import subject as subject_lib
+
+_NEEDED = "agent/(params|buffers)/.*"
+_EPISODE = 0
+# joints that are asked for may lie somewhat beyond those of demonstrations
+_MARGIN = 0.25  # of the range
+
+
+def examine(
+  directory: pathlib.Path,
+  pipeline: tuple[steps.TransformStep, ...],
+  dataset_path: pathlib.Path | None,
+) -> subject_lib.Subject:
+  """Returns the policy of a step directory, ready to be questioned.
+
+  Args:
+    directory: a step directory of ours.
+    pipeline: of the passport; preprocessing is built from it.
+    dataset_path: the demonstrations, if they moved.
+
+  Raises:
+    UserError: the checkpoint is unsound, or the data are not those of it.
+  """
+  config = config_lib.from_json(
+    checkpoint_lib.read_json(directory, "config.json"),
+    act_config.default_config(),
+  )
+  spec = features_lib.from_json(
+    checkpoint_lib.read_json(directory, "features.json")
+  )
+  statistics = checkpoint_lib.read_json(directory, "stats.json")
+  stored = checkpoint_lib.read(directory, regex=_NEEDED)
+  return subject_lib.Subject(
+    policy=evaluation.load(directory, pipeline=pipeline).policy,
+    entry_point="act.policy:Policy.act",
+    expected=_expected(config, spec),
+    params=trees.flatten(stored),
+    frames=_frames(config, directory, dataset_path),
+    calibrate=functools.partial(_calibrate, config, spec, statistics),
+    bounds=_bounds(statistics["action"]),
+    action_statistics=(
+      np.asarray(statistics["action"]["mean"]),
+      np.asarray(statistics["action"]["std"]),
+    ),
+    recurrent=False,
+    prepared=functools.partial(_prepared, config, spec, statistics),
+  )
+
+
+def _expected(
+  config: config_dict.ConfigDict, spec: features_lib.Features
+) -> dict[str, tuple[tuple[int, ...], str]]:
+  with config.unlocked():
+    fresh = config.copy_and_resolve_references()
+  fresh.model.backbone_weights = ""  # shapes are the same, the file may be gone
+  state = jax.eval_shape(lambda: learner.init_state(fresh, spec))
+  leaves = trees.flatten(state, "agent")
+  return {
+    path: (tuple(leaf.shape), leaf.dtype.name)
+    for path, leaf in leaves.items()
+    if re.fullmatch(_NEEDED, path)
+  }
+
+
+def _frames(
+  config: config_dict.ConfigDict,
+  directory: pathlib.Path,
+  dataset_path: pathlib.Path | None,
+) -> Any:
+  place = dataset_path or pathlib.Path(config.dataset.path)
+  if dataset_path is None and not place.is_dir():
+    return None
+  data = dataset.open(
+    place, config.dataset.cameras, config.dataset.state, config.dataset.episodes
+  )
+  if data.metadata != checkpoint_lib.read_json(directory, "dataset.json"):
+    raise errors.UserError(
+      f"{place} holds other demonstrations than the policy was trained on: "
+      "give --dataset-path"
+    )
+  return functools.partial(_read, config, data)
+
+
+def _read(
+  config: config_dict.ConfigDict, data: dataset.Dataset, count: int
+) -> subject_lib.Frames:
+  first = int(data.first_frames[_EPISODE])
+  length = min(count, int(data.lengths[_EPISODE]))
+  batch = data.batch(first + np.arange(length), 1)
+  seen = {f"images/{c}": x for c, x in batch["images"].items()}
+  if config.dataset.state:
+    seen[config.dataset.state] = batch["state"]
+  rows = [{k: x[i] for k, x in seen.items()} for i in range(length)]
+  return subject_lib.Frames(str(data.metadata["task"]), _EPISODE, tuple(rows))
+
+
+def _calibrate(
+  config: config_dict.ConfigDict,
+  spec: features_lib.Features,
+  statistics: dict[str, Any],
+  generator: np.random.Generator,
+  count: int,
+) -> base.Observation:
+  """Returns noise: images uniform, states normal about those of the data."""
+  made: base.Observation = {
+    f"images/{name}": generator.integers(
+      0, 256, (count, *shape), dtype=np.uint8
+    )
+    for name, shape in spec.images
+  }
+  if config.dataset.state:
+    block = statistics["state"]
+    drawn = generator.normal(
+      block["mean"], block["std"], (count, spec.state_size)
+    )
+    made[config.dataset.state] = drawn.astype(np.float32)
+  return made
+
+
+def _bounds(block: dict[str, Any]) -> subject_lib.Bounds:
+  low, high = np.asarray(block["min"]), np.asarray(block["max"])
+  margin = _MARGIN * np.maximum(high - low, 1e-2)
+  return subject_lib.Bounds("action_stats", low - margin, high + margin)
+
+
+def _prepared(
+  config: config_dict.ConfigDict,
+  spec: features_lib.Features,
+  statistics: dict[str, Any],
+  observation: base.Observation,
+) -> dict[str, np.ndarray]:
+  batch: dict[str, Any] = {
+    "images": {c: observation[f"images/{c}"] for c in spec.cameras}
+  }
+  if config.dataset.state:
+    batch["state"] = observation[config.dataset.state]
+  found = normalize.batch(batch, statistics, config.normalization)
+  flat = {f"images/{c}": np.asarray(x) for c, x in found["images"].items()}
+  if "state" in found:
+    flat[config.dataset.state] = np.asarray(found["state"])
+  return flat
