@@ -5,10 +5,18 @@ import pathlib
 from carnet import errors
 from carnet.passport import context, outcome
 from carnet.passport.checks import (
+  contract,
   files,
+  identity,
+  issues,
+  normalization,
   orbax,
+  pipeline,
+  provenance,
+  reference,
   schema,
   signoff,
+  smoke,
   tree,
 )
 
@@ -17,6 +25,14 @@ CATALOGUE: tuple[outcome.Check, ...] = (
   *files.CHECKS,
   *orbax.CHECKS,
   *tree.CHECKS,
+  *contract.CHECKS,
+  *normalization.CHECKS,
+  *pipeline.CHECKS,
+  *identity.CHECKS,
+  *smoke.CHECKS,
+  *reference.CHECKS,
+  *provenance.CHECKS,
+  *issues.CHECKS,
   *signoff.CHECKS,
 )
 _FIRST = "schema"  # without it there is nothing to compare with
