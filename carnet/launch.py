@@ -61,7 +61,9 @@ def capture(
     model=model,
     pretrained=tuple(pretrained),
     libraries=versions((*LIBRARIES, *packages)),
-    environment=_environment(lock_file(code, package), jax_settings or {}),
+    environment=_environment(
+      lock_sha256(code, package.parent), jax_settings or {}
+    ),
     run_log=run_log.NAME,
   )
 
@@ -111,16 +113,15 @@ def search_path() -> tuple[str, ...]:
   return tuple(filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep)))
 
 
-def lock_file(
-  code: repository.Repository, place: pathlib.Path
-) -> pathlib.Path | None:
-  """Returns the lock file of the repository `code`, which has `place` in it."""
-  top = repository.root(place.parent) if code.commit else None
-  return top / LOCK_FILE if top and (top / LOCK_FILE).is_file() else None
+def lock_sha256(code: repository.Repository, place: pathlib.Path) -> str | None:
+  """Returns the digest of the lock file of a repository with `place` in it."""
+  top = repository.root(place) if code.commit else None
+  lock = top / LOCK_FILE if top else None
+  return digest.file(lock) if lock and lock.is_file() else None
 
 
 def _environment(
-  lock: pathlib.Path | None, jax_settings: Mapping[str, Any]
+  lock: str | None, jax_settings: Mapping[str, Any]
 ) -> run_context.Environment:
   config = jax_settings.get("jax_config")
   return run_context.Environment(
@@ -128,7 +129,7 @@ def _environment(
     platform=platform.platform(),
     device_kind=jax_settings.get("device_kind"),
     device_count=jax_settings.get("device_count"),
-    lock_file_sha256=digest.file(lock) if lock else None,
+    lock_file_sha256=lock,
     jax_config=run_context.JaxConfig(**config) if config else None,
     pythonpath=search_path(),
   )

@@ -64,7 +64,9 @@ class Repository(pydantic.BaseModel):
   record_sha256: Sha256 | None = None
 
 
-def of_package(path: pathlib.Path, distribution: str) -> Repository:
+def of_package(
+  path: pathlib.Path, distribution: str | None = None
+) -> Repository:
   """Returns the identity of the code that `path`, one of its files, is of.
 
   A file that git does not track, such as one in the environment below a
@@ -72,14 +74,14 @@ def of_package(path: pathlib.Path, distribution: str) -> Repository:
 
   Args:
     path: a module of the package.
-    distribution: as which it may be installed.
+    distribution: as which it may be installed here, if it may.
   """
   place = path.resolve()
   # from the package's directory, which may lie anywhere in the repository
   if (
     _git(place.parent, "ls-files", "--error-unmatch", "--", place.name) is None
   ):
-    return _installed(place, distribution)
+    return _installed(place, distribution) if distribution else Repository()
   return of_directory(place.parent)
 
 
