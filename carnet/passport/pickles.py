@@ -19,7 +19,8 @@ _FRAMED = re.compile(rb"\x80[\x04\x05]\x95")
 _BINARY = re.compile(rb"\x80[\x02-\x05][\x28\x5d\x7d\x63\x58\x8c\x4b\x71]")
 # 0 and 1: a global and what is done with it, a container, or a text
 _TEXT = re.compile(
-  rb"\(?c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n[(pq)\]}0N]|\([dlt]p\d+\n|\(S['\"]"
+  rb"\(?c[A-Za-z_][\w.]*\n[A-Za-z_][\w.]*\n[(pq)\]}0N]"
+  rb"|\([dlt]p\d+\n|\(S['\"]|[\]}]q"
 )
 _OBJECTS = re.compile(rb"['\"]\s*[|<>=]?\s*(O\d*|object\w*)\s*['\"]")
 _HEADER = re.compile(rb"[ -~\n]*")

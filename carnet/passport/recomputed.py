@@ -34,7 +34,8 @@ def read(found: context.Context) -> dict[str, Array]:
     paths = [leaf.path for leaf in found.manifest.leaves]
     values = reader.contents(found.path, found.manifest, paths)
   else:
-    held = foreign.find(found.path)
+    item = found.passport.weight_integrity.checkpoint_format.item
+    held = foreign.find(found.path) or foreign.find(found.inside(item))
     if held is None:
       raise errors.UserError(f"{found.path} is no checkpoint of Orbax")
     size = sum(held.sizes().values())

@@ -148,7 +148,7 @@ def paths_safe(found: context_lib.Context) -> outcome.Finding:
   for entry in found.entries:
     if entry.kind == "other":
       name = shown.cut(entry.path)
-      evidence = f"{name} is a device, a pipe or a socket"
+      evidence = f"{name} is a device, a pipe, or cannot be read"
       faults.append(outcome.failed(evidence, name, remedy="remove it"))
   for name, count in collections.Counter(listed).items():
     if count > 1:

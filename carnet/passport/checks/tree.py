@@ -30,15 +30,19 @@ def param_totals(found: context_lib.Context) -> outcome.Finding:
   told = found.passport.model_internals.parameters
   if told is None:
     return sound.absent(found, "parameters")
-  pairs = [("trainable", told.total_params - told.frozen, told.trainable)]
   if found.manifest:
     trainable = stored_leaves.described(found).trainable
-    leaves = stored_leaves.acting(found)
-    counted = internals.parameters(leaves, trainable)
-    pairs += [(n, getattr(counted, n), getattr(told, n)) for n in _COUNTED]
+    counted = internals.parameters(stored_leaves.acting(found), trainable)
+    pairs = [(n, getattr(counted, n), getattr(told, n)) for n in _COUNTED]
   else:
+    parts = told.trainable + told.frozen
     counts = sum(told.dtype_breakdown.values())
-    pairs.append(("total_params", counts, told.total_params))
+    declared = found.passport.weight_integrity.checkpoint_format
+    pairs = [
+      ("total_params", parts, told.total_params),
+      ("dtype_breakdown", told.total_params, counts),
+      ("bytes", declared.declared_array_bytes, told.bytes),
+    ]
   return outcome.first(
     (
       outcome.failed(
@@ -104,6 +108,8 @@ def tree_digest_recomputed(found: context_lib.Context) -> outcome.Finding:
   read = recomputed.read(found)
   stored = {path: array.sha256 for path, array in read.items()}
   if found.manifest is None:
+    # others may name leaves without the item, and know of fewer
+    stored |= {path.partition("/")[2]: sha for path, sha in stored.items()}
     stored = {path: stored[path] for path in told.leaves if path in stored}
   faults = _digest_faults(told.leaves, stored, "as read")
   return outcome.first(faults, f"{len(read)} arrays read and hashed")

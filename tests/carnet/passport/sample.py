@@ -61,6 +61,7 @@ __all__ = [
   "WIDTH",
   "checkpoint",
   "copy",
+  "files",
   "frames",
   "passport",
   "sign",
@@ -140,20 +141,25 @@ def sign(step, **changes):
   return made
 
 
+def files(step):
+  """Returns the rows of all files of a directory but the papers."""
+  return [
+    {
+      "path": name,
+      "sha256": digest.file(step / name),
+      "size_bytes": (step / name).lstat().st_size,
+      "role": _role(name),
+    }
+    for name in sorted(directory.files(step))
+    if name not in context.PAPERS
+  ]
+
+
 def _weight_integrity(step):
   leaves = directory.read_manifest(step).leaves
   return {
     "hash_algorithm": "sha256",
-    "weight_files": [
-      {
-        "path": name,
-        "sha256": digest.file(step / name),
-        "size_bytes": (step / name).lstat().st_size,
-        "role": _role(name),
-      }
-      for name in sorted(directory.files(step))
-      if name not in context.PAPERS
-    ],
+    "weight_files": files(step),
     "checkpoint_format": {
       "kind": "carnet",
       "item": "agent",
@@ -199,7 +205,7 @@ def _provenance(step):
       "steps": sample_step.STEP,
       "seed": 0,
       "started_utc": "2026-01-02T01:04:05Z",
-      "finished_utc": "2026-01-02T02:04:05Z",
+      "finished_utc": directory.read_manifest(step).created_utc,
     },
     "lineage": [],
   }
