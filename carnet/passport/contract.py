@@ -32,8 +32,9 @@ class NormSpec(fields.Model):
 
   mean_std is (x - mean) / (max(std, std_floor) + epsilon); min_max, quantiles
   (q01, q99) and quantile10 (q10, q90) map low..high to -1..1; scale is
-  x * factor + offset; imagenet is mean_std with its constants after division
-  by 255; symlog is sign(x) ln(1 + |x|).
+  x * factor + offset; imagenet is mean_std with its constants; symlog is
+  sign(x) ln(1 + |x|). Pictures are divided by 255 first, unless it is scale.
+  min_max without statistics maps the bounds of the actions.
   """
 
   mode: Norm

@@ -12,7 +12,7 @@ import importlib.metadata
 import json
 import pathlib
 from collections.abc import Mapping
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import pydantic
 
@@ -53,6 +53,7 @@ class Description:
   trainable: str
 
 
+@runtime_checkable
 class Family(Protocol):
   """The module of a family."""
 

@@ -41,21 +41,47 @@ class GrayParams(fields.Model):
 
 
 class Gray(_Step):
-  """Makes a picture grey: [H, W, 3] -> [H, W, 1]."""
+  """Makes a picture grey: uint8 [H, W, 3] -> [H, W, 1], fractions cut off."""
 
   op: Literal["gray"]
   params: GrayParams
 
 
+class AggregateParams(fields.Model):
+  """How many frames, oldest or newest first, and what is taken of them."""
+
+  frames: fields.Positive
+  method: Literal["max", "mean"]
+
+
+class Aggregate(_Step):
+  """Makes one picture of the last ones: [F, H, W, C] -> [H, W, C]."""
+
+  op: Literal["aggregate_frames"]
+  params: AggregateParams
+
+
 class ScaleParams(fields.Model):
-  """x / divisor + offset, float32."""
+  """x / divisor + offset, float32; other arrays than of `dtype` are refused.
+
+  Pictures in 0..1 that are divided by 255 again look like night. None takes
+  any numbers.
+  """
 
   divisor: float
   offset: float
+  dtype: fields.Name | None = None
+
+  @pydantic.field_validator("divisor")
+  @classmethod
+  def _not_zero(cls, divisor: float) -> float:
+    if divisor == 0:
+      raise ValueError("a divisor of zero")
+    return divisor
 
 
 class Scale(_Step):
-  """Divides and shifts, such as uint8 to 0..1."""
+  """Divides and shifts, such as uint8 to 0..1; by 1 and 0 it only casts."""
 
   op: Literal["scale"]
   params: ScaleParams
@@ -125,14 +151,14 @@ class NoParams(fields.Model):
 
 
 class Symlog(_Step):
-  """sign(x) ln(1 + |x|)."""
+  """sign(x) ln(1 + |x|); with a -inf anywhere, x is missing and all zeros."""
 
   op: Literal["symlog"]
   params: NoParams
 
 
 class OneHotParams(fields.Model):
-  """How many values an element has; -1 is missing, and all zeros."""
+  """How many values an element has; with a -1 anywhere, all are zeros."""
 
   classes: fields.Positive
 
@@ -158,16 +184,38 @@ class Concatenate(_Step):
   params: ConcatenateParams
 
 
-class BoundsParams(fields.Model):
-  """Bounds of the action, one for each element or one for all."""
+Bounds = tuple[float | None, ...]
 
-  low: fields.Numbers
-  high: fields.Numbers
+
+class BoundsParams(fields.Model):
+  """Bounds of the action, one for each element or one for all.
+
+  An element without bounds, None, passes as it is. Where both are None, the
+  files do not tell the bounds, and the step cannot be run.
+  """
+
+  low: Bounds | None
+  high: Bounds | None
   clip: bool
+
+  @pydantic.model_validator(mode="after")
+  def _pairs(self) -> "BoundsParams":
+    if self.low is None or self.high is None:
+      if self.low is not self.high:
+        raise ValueError("give both low and high, or neither")
+      return self
+    if len(self.low) != len(self.high):
+      raise ValueError("low and high differ in length")
+    for low, high in zip(self.low, self.high, strict=True):
+      if (low is None) != (high is None):
+        raise ValueError("an element has one bound alone")
+      if low is not None and high is not None and low > high:
+        raise ValueError("a low bound is above its high one")
+    return self
 
 
 class FromBounds(_Step):
-  """-1..1 to low..high: (x + 1) / 2 (high - low) + low."""
+  """-1..1 to low..high: (x + 1) / 2 (high - low) + low; -1..1 only clips."""
 
   op: Literal["from_bounds"]
   params: BoundsParams
@@ -204,6 +252,7 @@ class Repeat(_Step):
 TransformStep = Annotated[
   Resize
   | Gray
+  | Aggregate
   | Scale
   | Standardize
   | Unstandardize
