@@ -2,9 +2,19 @@
 
 from collections.abc import Iterable, Sequence
 
+from carnet import errors
 from carnet.passport import contract, pipeline, steps
 
+MOST_STEPS = 1000
 Steps = Sequence[steps.TransformStep]
+
+
+def check(listed: Steps) -> None:
+  """Raises UserError for more steps than any policy takes."""
+  if len(listed) > MOST_STEPS:
+    raise errors.UserError(
+      f"transform_pipeline has {len(listed)} steps: at most {MOST_STEPS}"
+    )
 
 
 def sources(listed: Steps, stage: pipeline.Stage) -> tuple[str, ...]:

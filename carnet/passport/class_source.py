@@ -27,6 +27,8 @@ def find(module: str, name: str) -> Answer:
   import or an assignment, or as a function.
   """
   top, *below = module.split(".")
+  if not all(part.isidentifier() for part in (top, *below)):
+    return "no module"
   spec = _spec(top, None)
   if spec is None:
     return "no package"

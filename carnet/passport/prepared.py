@@ -43,7 +43,7 @@ def observations(
   }
   keys = chains.vector_keys(listed, needed.images)
   if keys and vector.input_state_path:
-    states = found.array(vector.input_state_path)
+    states = reference_data.matrix(found, vector.input_state_path)
     arrays |= _split(listed, needed.state, keys, states)
   return arrays
 
@@ -112,5 +112,9 @@ def _split(
   for key in keys:
     part = states[:, layout[key]]
     first = chains.of(listed, "pre", key)[0]
-    arrays[key] = part.astype(np.int32) if first.op == "one_hot" else part
+    arrays[key] = (
+      part.astype(np.int32)
+      if first.op == "one_hot"
+      else part.astype(np.float32)
+    )
   return arrays

@@ -10,7 +10,7 @@ import pathlib
 import struct
 
 import numpy as np
-from jaxtyping import UInt8
+from jaxtyping import Float, UInt8
 
 from carnet import errors
 from carnet.checkpoint import plain_file
@@ -19,6 +19,7 @@ from carnet.passport import contract, history
 
 MOST_FRAMES = 1000
 LARGEST_PIXELS = 1 << 24  # 4096 x 4096
+_MOST_PIXELS = 1 << 25  # of all frames of a camera, ten of 1920 x 1080 and more
 _LARGEST_BYTES = 1 << 26  # of one file
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 # colour types of the PNG specification, 11.2.2: channels
@@ -110,14 +111,35 @@ def frames(
   Raises:
     UserError: one is missing or damaged, they differ in size, or are too many.
   """
-  pictures = []
+  pictures: list[UInt8[np.ndarray, "H W C"]] = []
   check_count(vector)
   for index in range(vector.n_frames):
     name = frame_path(vector, image, index)
     pictures.append(picture(read(found, name), name))
+    height, width, _ = pictures[0].shape
+    if vector.n_frames * height * width > _MOST_PIXELS:
+      raise errors.UserError(
+        f"{vector.n_frames} frames of {height} x {width} pixels: at most "
+        f"{_MOST_PIXELS} pixels are decoded"
+      )
   if len({one.shape for one in pictures}) > 1:
     raise errors.UserError(f"the frames of '{image.key}' differ in size")
   return np.stack(pictures)
+
+
+def matrix(found: context_lib.Context, name: str) -> Float[np.ndarray, "F D"]:
+  """Returns recorded vectors.
+
+  Raises:
+    UserError: not there, damaged, or no numbers [frames, dimensions].
+  """
+  values = found.array(name)
+  if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
+    raise errors.UserError(
+      f"{name} is {values.dtype} {list(values.shape)}, not numbers "
+      "[frames, dimensions]"
+    )
+  return values.astype(np.float64)
 
 
 def check_count(vector: history.ReferenceVector) -> None:

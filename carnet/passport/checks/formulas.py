@@ -6,7 +6,7 @@ from typing import Any
 import pydantic
 
 from carnet.passport import chains, contract, difference
-from carnet.passport.checks import normalization
+from carnet.passport.checks import normalization, round_trip
 
 Rows = list[difference.Difference]
 _IMAGENET = {
@@ -15,7 +15,7 @@ _IMAGENET = {
 }
 _CAST = (1.0, 0.0)
 _TO_UNIT = (255.0, 0.0)
-_OPS = (*normalization.UNDONE, "one_hot")
+_OPS = (*round_trip.UNDONE, "one_hot")
 _INVERSE = {"standardize": "unstandardize", "to_unit_range": "from_unit_range"}
 _Wanted = list[tuple[str, dict[str, Any]]]
 

@@ -1,19 +1,11 @@
 """Which model it is, and whether this machine is one that it may run on."""
 
-import importlib.metadata
-import os
-import pathlib
-import platform
-from collections.abc import Iterator
-
 from packaging import requirements, specifiers, version
 
-from carnet.checkpoint import digest
-from carnet.passport import class_source, context, model, outcome
-from carnet.passport.checks import jax_here, parts, surroundings
+from carnet.passport import class_source, context, outcome
+from carnet.passport.checks import environment, parts
 
 OURS = ("act", "dreamer", "carnet")
-_LOCK = "requirements.lock"
 _ALWAYS = ("python", "jax", "jaxlib", "flax", "numpy")
 
 
@@ -67,7 +59,7 @@ def required_versions(found: context.Context) -> outcome.Finding:
   where = "/model_identity/runtime_constraints/required_versions"
   faults, absent = [], []
   for package, text in constraints.required_versions.items():
-    allowed, present = _specifier(text), installed(package)
+    allowed, present = _specifier(text), environment.installed(package)
     if allowed is None:
       faults.append(
         outcome.failed(f"{package}: '{text}' is no specifier", where)
@@ -105,7 +97,10 @@ def known_incompatible(found: context.Context) -> outcome.Finding:
   where = "/model_identity/runtime_constraints/known_incompatible"
   faults = []
   for index, row in enumerate(constraints.known_incompatible):
-    banned, present = _specifier(row.specifier), installed(row.package)
+    banned, present = (
+      _specifier(row.specifier),
+      environment.installed(row.package),
+    )
     if banned is None:
       why = f"{row.package}: '{row.specifier}' is no specifier"
       faults.append(outcome.failed(why, f"{where}/{index}/specifier"))
@@ -122,107 +117,6 @@ def known_incompatible(found: context.Context) -> outcome.Finding:
   return outcome.first(
     faults, f"none of {len(constraints.known_incompatible)} is here"
   )
-
-
-def jax_config_match(found: context.Context) -> outcome.Finding:
-  """Pass: JAX's settings are those of the measurement.
-
-  Fail: one differs, by its environment variable or in the JAX that runs. Not
-  checked: none are recorded, JAX is absent, or only a program can set them.
-  """
-  constraints = found.passport.model_identity.runtime_constraints
-  if constraints is None or constraints.jax_config is None:
-    return outcome.not_checked("no settings are recorded", parts.MEASURE)
-  if installed("jax") is None:
-    return outcome.not_checked("jax is not installed here")
-  where = "/model_identity/runtime_constraints/jax_config"
-  faults, unknown = [], []
-  for row in jax_here.settings(constraints.jax_config):
-    if row.state == "differs":
-      why = f"{row.name} is {row.present!r} here, {row.recorded!r} was recorded"
-      faults.append(
-        outcome.failed(
-          why, f"{where}/{row.name}", row.recorded, row.present, row.remedy
-        )
-      )
-    elif row.state == "unknown":
-      unknown.append(row)
-  if not faults and unknown:
-    names = ", ".join(row.name for row in unknown)
-    return outcome.not_checked(
-      f"{names}: not JAX's default, and nothing here sets it",
-      "; ".join(row.remedy for row in unknown),
-    )
-  return outcome.first(faults, f"{jax_here.source()}: as recorded")
-
-
-def env_lock_match(found: context.Context) -> outcome.Finding:
-  """Pass: versions here are those of the measurement, and the lock is its own.
-
-  Soft: some differ. Not checked: none are recorded, or none are installed.
-  """
-  identity = found.passport.model_identity
-  recorded = identity.library_versions
-  if not recorded:
-    return outcome.not_checked("no versions are recorded", parts.MEASURE)
-  here = {name: installed(name) for name in recorded}
-  present = {name: x for name, x in here.items() if x is not None}
-  if not present:
-    return outcome.not_checked("none of the packages is installed here")
-  faults = [
-    outcome.failed(
-      f"{name} is {x} here, {recorded[name]} was measured",
-      f"/model_identity/library_versions/{name}",
-      recorded[name],
-      x,
-      f"pip install -r {_LOCK}, from the commit of the training",
-    )
-    for name, x in present.items()
-    if x != recorded[name]
-  ]
-  faults += _locks(found, identity.environment)
-  return outcome.first(faults, f"{len(present)} of {len(recorded)} agree")
-
-
-def _locks(
-  found: context.Context, environment: model.Environment | None
-) -> Iterator[outcome.Finding]:
-  wanted = environment.lock_file_sha256 if environment else None
-  if wanted is None:
-    return
-  files = found.passport.weight_integrity.weight_files
-  digests = {f.path: f.sha256 for f in files if f.role == "lock"}
-  target = found.options.target_repo
-  if target and (target / _LOCK).is_file():
-    digests[str(target / _LOCK)] = digest.file(target / _LOCK)
-  for name, sha256 in digests.items():
-    if sha256 != wanted:
-      yield outcome.failed(
-        f"{name} is not the lock file of the training",
-        "/model_identity/environment/lock_file_sha256",
-        wanted,
-        sha256,
-        "check out the commit of the training",
-      )
-
-
-def env_contamination(found: context.Context) -> outcome.Finding:
-  """Pass: Python finds packages in its own environment alone.
-
-  Soft: PYTHONPATH, the user's packages or a .pth file put others first.
-  """
-  expected = tuple(
-    path.resolve() for path in (found.options.target_repo,) if path
-  )
-  faults = [
-    outcome.failed(
-      why, remedy="unset PYTHONPATH, and use a fresh virtual environment"
-    )
-    for why in surroundings.faults(
-      os.environ, expected, tuple(map(pathlib.Path, surroundings.folders()))
-    )
-  ]
-  return outcome.first(faults, "packages of this environment alone")
 
 
 def versions_recorded(found: context.Context) -> outcome.Finding:
@@ -251,29 +145,19 @@ def versions_recorded(found: context.Context) -> outcome.Finding:
         f"no version of {', '.join(absent)}", where, remedy=parts.MEASURE
       )
     )
-  environment = identity.environment
+  measured = identity.environment
   python = recorded.get("python")
-  if environment and python not in (None, environment.python):
+  if measured and python not in (None, measured.python):
     faults.append(
       outcome.failed(
-        f"Python is {python} and {environment.python} at once",
+        f"Python is {python} and {measured.python} at once",
         "/model_identity/environment/python",
         python,
-        environment.python,
+        measured.python,
         parts.MEASURE,
       )
     )
   return outcome.first(faults, f"{len(recorded)} versions")
-
-
-def installed(name: str) -> str | None:
-  """Returns the version of Python or of a distribution, None if absent."""
-  if name == "python":
-    return platform.python_version()
-  try:
-    return importlib.metadata.version(name)
-  except (importlib.metadata.PackageNotFoundError, ValueError):
-    return None
 
 
 def requirement(text: str) -> requirements.Requirement | None:
@@ -306,9 +190,9 @@ CHECKS = outcome.group(
     model_identity_resolvable,
     required_versions,
     known_incompatible,
-    jax_config_match,
+    environment.jax_config_match,
     versions_recorded,
   ),
-  soft=(env_lock_match, env_contamination),
+  soft=(environment.env_lock_match, environment.env_contamination),
   needs={"model_identity_resolvable": ("model",)},
 )

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from carnet.passport import context, history, outcome
-from carnet.passport.checks import identity
+from carnet.passport.checks import environment, identity
 
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
 # packages whose versions are known to change what a policy does
@@ -72,7 +72,7 @@ def known_issue_check_ids(found: context.Context) -> outcome.Finding:
 
   known = {check.id for check in validate.CATALOGUE}
   rows = found.passport.known_issues
-  faults = []
+  faults, ids = [], set()
   for index, row in enumerate(rows):
     where = f"/known_issues/{index}"
     if row.check_type == "code" and row.check_id not in known:
@@ -93,8 +93,9 @@ def known_issue_check_ids(found: context.Context) -> outcome.Finding:
           row.check_id,
         )
       )
-    if any(row.id == other.id for other in rows[:index]):
+    if row.id in ids:
       faults.append(outcome.failed(f"{row.id} is there twice", f"{where}/id"))
+    ids.add(row.id)
   return outcome.first(faults, f"{len(rows)} issues")
 
 
@@ -110,7 +111,7 @@ def concerns(affected: str) -> bool:
   found = identity.requirement(text)
   if found is None:
     return True
-  present = identity.installed(found.name)
+  present = environment.installed(found.name)
   if present is None:
     return False
   return found.specifier.contains(present, prereleases=True)

@@ -1,9 +1,9 @@
 """Provenance made again from what was recorded, to be compared."""
 
-from carnet import run_context
+from carnet import errors, run_context
 from carnet.passport import context, difference
 from carnet.passport.checks import contract
-from carnet.passport.static import given
+from carnet.passport.static import files, given
 from carnet.passport.static import provenance as static_provenance
 
 # flags of generate-passport tell these where no launch did
@@ -17,7 +17,13 @@ _CODE = (
 def differences(
   found: context.Context, launch: run_context.Context | None
 ) -> list[difference.Difference]:
-  """Returns where the passport says something else than the records."""
+  """Returns where the passport says something else than the records.
+
+  Raises:
+    UserError: there is no config.json.
+  """
+  if files.CONFIG not in found.digests:
+    raise errors.UserError(f"there is no {files.CONFIG}")
   config = found.json(found.passport.provenance.config_path)
   again = contract.plain(
     static_provenance.provenance(

@@ -5,8 +5,13 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Bool, Float
 
-from carnet import errors
-from carnet.passport import context, contract, history, outcome
+from carnet.passport import (
+  context,
+  contract,
+  history,
+  outcome,
+  reference_data,
+)
 from carnet.passport.checks import parts
 
 # The first frames of an episode are extremes of it, hence a margin of half
@@ -35,7 +40,7 @@ def outside(
     block = _block(found, spec)
     if block is None or path is None:
       continue
-    values = _matrix(found, path)
+    values = reference_data.matrix(found, path)
     if values.shape[1] != block["mean"].size:
       continue  # expanded before it is normalised, or of another width
     beyond, far = _beyond(values, block)
@@ -137,16 +142,6 @@ def _worst(values: Float[np.ndarray, "F D"], block: _Blocks) -> str:
   away = np.abs((values - block["mean"]) / scale)
   frame, dim = np.unravel_index(int(np.argmax(away)), away.shape)
   return f"{values[frame, dim]:.4g} in dimension {dim}, frame {frame}"
-
-
-def _matrix(found: context.Context, path: str) -> Float[np.ndarray, "F D"]:
-  values = found.array(path)
-  if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
-    raise errors.UserError(
-      f"{path} is {values.dtype} {list(values.shape)}, not numbers "
-      "[frames, dimensions]"
-    )
-  return values.astype(np.float64)
 
 
 def _block(

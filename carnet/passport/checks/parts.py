@@ -2,6 +2,7 @@
 
 import functools
 import pathlib
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,10 @@ from carnet.passport import context, contract, difference, outcome
 GENERATE = "generate-passport writes it from the checkpoint's own files"
 MEASURE = "generate-passport --phase2 measures it"
 
+# statistics of a context under examination, by file: many pins name one
+_read: weakref.WeakKeyDictionary[context.Context, dict[str, Any]] = (
+  weakref.WeakKeyDictionary()
+)
 _WithContract = Callable[
   [context.Context, contract.InputContract], outcome.Finding
 ]
@@ -81,7 +86,10 @@ def block(
     UserError: no such file, or no such key in it; keys that end alike are
       named.
   """
-  blocks = found.json(fingerprint.file)
+  known = _read.setdefault(found, {})
+  if fingerprint.file not in known:
+    known[fingerprint.file] = found.json(fingerprint.file)
+  blocks = known[fingerprint.file]
   if not isinstance(blocks, dict):
     raise errors.UserError(f"{fingerprint.file} is no JSON object")
   present = blocks.get(fingerprint.key)
@@ -116,9 +124,7 @@ def on_disk(found: context.Context, name: str) -> str | None:
   return found.digests.get(pathlib.PurePosixPath(name).as_posix())
 
 
-def declared(found: context.Context, name: str) -> str | None:
-  """Returns the digest that `weight_files` has of a file, None if it has."""
-  for file in found.passport.weight_integrity.weight_files:
-    if file.path == name:
-      return file.sha256
-  return None
+def declared(found: context.Context) -> dict[str, str]:
+  """Returns the digests that `weight_files` has, by path."""
+  files = found.passport.weight_integrity.weight_files
+  return {file.path: file.sha256 for file in files}

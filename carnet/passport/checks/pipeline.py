@@ -38,6 +38,7 @@ def pipeline_nonempty(found: context.Context) -> outcome.Finding:
 def pipeline_order(found: context.Context) -> outcome.Finding:
   """Pass: steps count from 0, and read what is there by then. Fail: else."""
   listed = found.passport.transform_pipeline
+  chains.check(listed)
   where = "/transform_pipeline"
   faults = [*_early(listed), *_strangers(found)]
   try:
@@ -52,19 +53,15 @@ def pipeline_order(found: context.Context) -> outcome.Finding:
 
 def _early(listed: chains.Steps) -> Iterator[outcome.Finding]:
   """Yields steps that read what only a later one makes."""
+  makers: dict[tuple[str, str], int] = {}
+  for index, step in enumerate(listed):
+    makers.setdefault((step.stage, step.output_key), index)
   for index, step in enumerate(listed):
     for key in pipeline_lib.reads(step):
-      makers = [
-        place
-        for place, other in enumerate(listed)
-        if other.output_key == key and other.stage == step.stage
-      ]
-      if not makers or makers[0] <= index:
-        continue
-      if key not in pipeline_lib.reads(listed[makers[0]]):
+      maker = makers.get((step.stage, key), index)
+      if maker > index and key not in pipeline_lib.reads(listed[maker]):
         yield outcome.failed(
-          f"step {index} ({step.op}) reads '{key}', which step {makers[0]} "
-          "makes",
+          f"step {index} ({step.op}) reads '{key}', which step {maker} makes",
           f"/transform_pipeline/{index}/input_key",
           "a key that is there by then",
           key,
@@ -73,9 +70,7 @@ def _early(listed: chains.Steps) -> Iterator[outcome.Finding]:
 
 
 def _strangers(found: context.Context) -> Iterator[outcome.Finding]:
-  """Yields cameras that no step reads though they are normalised, and keys
-  that the contract cannot provide.
-  """
+  """Yields keys that neither the contract nor the model provides."""
   needed, listed = found.passport.input_contract, found.passport
   if needed is None or not listed.transform_pipeline:
     return
@@ -113,6 +108,7 @@ def pipeline_matches_contract(
   Fail: else; each difference is listed.
   """
   listed = found.passport.transform_pipeline
+  chains.check(listed)
   rows: list[difference.Difference] = []
   for index, image in enumerate(needed.images):
     where = f"/input_contract/images/{index}"
@@ -202,6 +198,7 @@ def single_resize(
   Elsewhere a second resize took success from 80 % to nothing.
   """
   listed = found.passport.transform_pipeline
+  chains.check(listed)
   faults = []
   for image in needed.images:
     way = chains.of(listed, "pre", chains.image_key(listed, image))

@@ -2,7 +2,7 @@
 
 import re
 
-from carnet import errors, repository, run_context
+from carnet import repository, run_context
 from carnet.passport import class_source, context, history, outcome
 from carnet.passport.checks import identity, launched, parts
 
@@ -52,7 +52,7 @@ def training_tree_clean(found: context.Context) -> outcome.Finding:
     return outcome.failed(
       "nobody knows whether the code had changes", where, remedy=_LAUNCH
     )
-  launch = _launch(found)
+  launch = run_context.read(found.path)
   faults = [
     outcome.failed(
       f"step {row.step} was resumed with "
@@ -72,7 +72,7 @@ def config_sha(found: context.Context) -> outcome.Finding:
   """Pass: the configuration is the file that the passport pins. Fail: else."""
   told = found.passport.provenance
   present = parts.on_disk(found, told.config_path)
-  listed = parts.declared(found, told.config_path)
+  listed = parts.declared(found).get(told.config_path)
   faults = [
     outcome.failed(
       f"{told.config_path}: {name} {'differs' if x else 'is absent'}",
@@ -103,7 +103,7 @@ def run_log_resolvable(found: context.Context) -> outcome.Finding:
     return outcome.failed(
       "neither a path nor an address of the web", where, "http(s)://", path
     )
-  sha256 = parts.declared(found, path)
+  sha256 = parts.declared(found).get(path)
   if not path.endswith(".md") or sha256 is None:
     return outcome.failed(
       f"{path} is no listed .md file of the checkpoint",
@@ -257,10 +257,11 @@ def run_context_agrees(found: context.Context) -> outcome.Finding:
 
   Fail: a field differs; each is listed. Not checked: nothing was recorded.
   """
-  rows = launched.differences(found, _launch(found))
+  launch = run_context.read(found.path)
+  rows = launched.differences(found, launch)
   if rows:
     return parts.differ(rows, "what was recorded at launch")
-  if _launch(found) is None:
+  if launch is None:
     return outcome.not_checked(
       f"there is no {run_context.NAME}; the manifest agrees"
       if found.manifest
@@ -268,14 +269,6 @@ def run_context_agrees(found: context.Context) -> outcome.Finding:
       _LAUNCH,
     )
   return outcome.passed(f"as in {run_context.NAME} and the manifest")
-
-
-def _launch(found: context.Context) -> run_context.Context | None:
-  place = found.inside(run_context.NAME)
-  try:
-    return run_context.read(place.parent)
-  except OSError as error:
-    raise errors.UserError(f"{place}: {error.strerror}") from error
 
 
 CHECKS = outcome.group(

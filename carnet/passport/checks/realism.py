@@ -1,4 +1,4 @@
-"""Whether data looks recorded, and actions look like actions.
+"""Whether data looks recorded.
 
 Axes: F frames, H, W, C of a picture, D dimensions.
 """
@@ -6,10 +6,7 @@ Axes: F frames, H, W, C of a picture, D dimensions.
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Shaped, UInt8
-
-from carnet.passport import contract, outcome
-from carnet.passport.checks import parts
+from jaxtyping import Shaped, UInt8
 
 # Correlation of neighbouring pixels: noise has 0 +- 0.02, pictures of the
 # simulators here 0.9 and more.
@@ -19,7 +16,6 @@ _LARGEST_CHANGE = 0.8
 # Von Neumann's ratio, mean square step over variance: noise has 2 (n - 1) / n,
 # a straight way 0.1, a random walk of ten steps 0.6.
 _LARGEST_RATIO = 1.4
-LARGEST_TOLERANCE = 0.05  # of golden actions; measured differences are 5e-6
 
 
 def neighbours(pixels: UInt8[np.ndarray, "F H W C"]) -> float:
@@ -66,60 +62,6 @@ def faults_of_vectors(states: Shaped[np.ndarray, "F D"]) -> Iterator[str]:
   ratio = float(np.median(steps[moving] / variance[moving]))
   if ratio > _LARGEST_RATIO:
     yield f"jump like noise: steps of {ratio:.1f} times the variance"
-
-
-def faults_of_actions(
-  name: str,
-  actions: Shaped[np.ndarray, "F D"],
-  wanted: contract.Actions,
-  bounds: tuple[Float[np.ndarray, " L"], Float[np.ndarray, " H"]],
-  atol: float,
-) -> Iterator[outcome.Finding]:
-  """Yields where finite actions leave their bounds or classes."""
-  x = actions.astype(np.float64)
-  low, high = bounds
-  if low.size == high.size == x.shape[1]:
-    yield from _beyond(name, x, low - atol, high + atol)
-  if wanted.kind == "discrete_index":
-    known = (x == np.floor(x)) & (x >= 0) & (x < max(wanted.classes, 1))
-    if not known.all():
-      yield outcome.failed(
-        f"{int((~known).sum())} actions are no index",
-        name,
-        f"0..{wanted.classes - 1}",
-        float(x[~known][0]),
-        parts.MEASURE,
-      )
-  if wanted.kind == "discrete_onehot":
-    hot = np.isin(x, (0.0, 1.0)).all()
-    groups = (
-      x.reshape(len(x), -1, max(wanted.classes, 1))
-      if (wanted.classes and x.shape[1] % wanted.classes == 0)
-      else x.reshape(len(x), 1, -1)
-    )
-    if not hot or not np.all(groups.sum(axis=-1) == 1):
-      yield outcome.failed(
-        "actions are not one-hot", name, remedy=parts.MEASURE
-      )
-
-
-def _beyond(
-  name: str,
-  x: Float[np.ndarray, "F D"],
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
-) -> Iterator[outcome.Finding]:
-  wrong = (x < low) | (x > high)
-  if wrong.any():
-    frame, dim = (int(i) for i in np.argwhere(wrong)[0])
-    yield outcome.failed(
-      f"{int(wrong.sum())} actions beyond the bounds, first in frame {frame}, "
-      f"dimension {dim}",
-      name,
-      f"{low[dim]:.4g}..{high[dim]:.4g}",
-      f"{x[frame, dim]:.4g}",
-      parts.MEASURE,
-    )
 
 
 def _correlation(one: np.ndarray, other: np.ndarray) -> float:

@@ -4,9 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from carnet import errors
 from carnet.passport import context, contract, history, outcome, reference_data
-from carnet.passport.checks import parts, realism
+from carnet.passport.checks import golden, parts, realism
 
 _FEWEST = 2  # frames, or nothing moves between them
 
@@ -95,10 +94,10 @@ def reference_hashes(
   if vector is None:
     return outcome.not_checked("there is no reference data", parts.MEASURE)
   rows = reference_data.names(vector, needed.images)
-  faults = []
+  listing, faults = parts.declared(found), []
   for name, sha256 in rows.items():
     present = parts.on_disk(found, name)
-    listed = parts.declared(found, name)
+    listed = listing.get(name)
     if present != sha256 or listed != sha256:
       which = "the file differs" if present != sha256 else "the listing differs"
       faults.append(
@@ -206,7 +205,7 @@ def reference_range(
         )
       )
   if vector.input_state_path:
-    states = found.array(vector.input_state_path)
+    states = reference_data.matrix(found, vector.input_state_path)
     if not np.all(np.isfinite(states)):
       faults.append(
         outcome.failed("states hold no numbers", vector.input_state_path)
@@ -239,7 +238,7 @@ def reference_vector_real(
       for why in realism.faults_of_pictures(pixels)
     ]
   if vector.input_state_path:
-    states = found.array(vector.input_state_path)
+    states = reference_data.matrix(found, vector.input_state_path)
     faults += [
       outcome.failed(
         f"states {why}",
@@ -252,74 +251,13 @@ def reference_vector_real(
   return outcome.first(faults, beside if rows else "states move as recorded")
 
 
-@parts.with_contract
-def golden_actions_sane(
-  found: context.Context, needed: contract.InputContract
-) -> outcome.Finding:
-  """Pass: recorded actions are numbers within bounds, and tolerances are tight.
-
-  Fail: else.
-  """
-  vector = found.passport.reference_test_vector
-  if vector is None:
-    return outcome.not_checked("there is no reference data", parts.MEASURE)
-  actions = found.array(vector.expected_actions_path)
-  name, wanted = vector.expected_actions_path, needed.actions
-  if actions.shape != (vector.n_frames, wanted.dim):
-    raise errors.UserError(
-      f"{name} is {list(actions.shape)}, expected "
-      f"{[vector.n_frames, wanted.dim]}"
-    )
-  faults = []
-  if not np.all(np.isfinite(actions)):
-    faults.append(outcome.failed("actions hold no numbers", name))
-  else:
-    faults += realism.faults_of_actions(
-      name, actions, wanted, _bounds(found, wanted), vector.atol
-    )
-  for key, value in (("atol", vector.atol), ("rtol", vector.rtol)):
-    if not 0 <= value <= realism.LARGEST_TOLERANCE:
-      faults.append(
-        outcome.failed(
-          f"{key} {value:g} promises nothing",
-          f"/reference_test_vector/{key}",
-          f"0..{realism.LARGEST_TOLERANCE}",
-          value,
-          parts.MEASURE,
-        )
-      )
-  return outcome.first(
-    faults, f"{actions.min():.4g}..{actions.max():.4g}, all within bounds"
-  )
-
-
-def _bounds(
-  found: context.Context, wanted: contract.Actions
-) -> tuple[np.ndarray, np.ndarray]:
-  """Returns what the policy's own outputs stay within, as far as told.
-
-  The contract's bounds are the environment's, which may scale to them; those
-  of the smoke test are of what the policy gives.
-  """
-  low, high = np.asarray(wanted.low or ()), np.asarray(wanted.high or ())
-  smoke = found.passport.output_spec.smoke_results
-  if smoke is None:
-    return low, high
-  row = smoke.range_check
-  spec = wanted.normalization
-  scaled = spec is not None and spec.mode == "min_max"
-  if scaled or not low.size == high.size == len(row.low) == len(row.high):
-    return np.asarray(row.low), np.asarray(row.high)
-  return np.maximum(low, row.low), np.minimum(high, row.high)
-
-
 CHECKS = outcome.group(
   "reference",
   hard=(
     reference_present,
     reference_hashes,
     reference_shapes,
-    golden_actions_sane,
+    golden.golden_actions_sane,
   ),
   soft=(reference_range, reference_vector_real),
 )
