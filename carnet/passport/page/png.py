@@ -1,0 +1,80 @@
+"""Pictures for a page: read with a limit, made small, written as PNG."""
+
+import base64
+import io
+import struct
+import zlib
+
+import numpy as np
+
+from carnet import errors
+
+LARGEST_PIXELS = 1 << 24
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+
+
+def read(content: bytes, where: str) -> np.ndarray:
+  """Returns the picture [H, W, C] in a PNG file that messages call `where`.
+
+  Raises:
+    UserError: it is no PNG file, damaged, or larger than anything expected;
+      its size is known before a pixel is read.
+  """
+  if content[:8] != _SIGNATURE or content[12:16] != b"IHDR":
+    raise errors.UserError(f"{where} is no PNG file")
+  width, height = struct.unpack(">II", content[16:24])
+  if not 0 < width * height <= LARGEST_PIXELS:
+    raise errors.UserError(f"{where} has {width} x {height} pixels: not read")
+  try:
+    from PIL import Image
+  except ImportError as error:
+    raise errors.UserError("no pictures: Pillow is not installed") from error
+  try:
+    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+      mode = "L" if image.mode == "L" else "RGB"
+      found = np.asarray(image.convert(mode))
+  except (OSError, SyntaxError, ValueError, zlib.error) as error:
+    raise errors.UserError(f"{where} is damaged: {error}") from error
+  return found[..., None] if found.ndim == 2 else found
+
+
+def smaller(picture: np.ndarray, side: int) -> np.ndarray:
+  """Returns the picture with no side longer, by means over whole blocks."""
+  block = -(-max(picture.shape[:2]) // side)
+  if block == 1:
+    return picture
+  height, width = (max(length // block, 1) for length in picture.shape[:2])
+  rows = np.array_split(picture[: height * block], height, axis=0)
+  thin = np.stack([row.mean(axis=0) for row in rows])
+  columns = np.array_split(thin[:, : width * block], width, axis=1)
+  return np.stack([x.mean(axis=1) for x in columns], axis=1).astype(np.uint8)
+
+
+def data_uri(picture: np.ndarray) -> str:
+  """Returns uint8 [H, W, 1 or 3] as the address of an image in a page."""
+  return f"data:image/png;base64,{base64.b64encode(encode(picture)).decode()}"
+
+
+def encode(picture: np.ndarray) -> bytes:
+  """Returns the bytes of a PNG file."""
+  height, width, channels = picture.shape
+  kind = {1: 0, 3: 2}[channels]  # grey, true colour
+  left = np.zeros_like(picture)
+  left[:, 1:] = picture[:, :-1]
+  # filter 1: each pixel less the one to its left, which compresses better
+  lines = (picture - left).reshape(height, width * channels)
+  lines = np.pad(lines, ((0, 0), (1, 0)), constant_values=1)
+  head = struct.pack(">IIBBBBB", width, height, 8, kind, 0, 0, 0)
+  return (
+    _SIGNATURE
+    + _chunk(b"IHDR", head)
+    + _chunk(b"IDAT", zlib.compress(lines.tobytes(), 9))
+    + _chunk(b"IEND", b"")
+  )
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+  check = zlib.crc32(name + content)
+  return (
+    struct.pack(">I", len(content)) + name + content + struct.pack(">I", check)
+  )
