@@ -160,11 +160,19 @@ def _unresolved(row: history.Dataset) -> list[str]:
 def deployment_repo_match(found: context.Context) -> outcome.Finding:
   """Pass: the repository is at the recorded commit, without changes.
 
-  Fail: another commit, changes, or no commit recorded. Not checked: no
-  repository given.
+  Fail: another commit, changes, a name without a commit or the other way
+  round. Not checked: no repository given.
   """
   told, path = found.passport.provenance, found.options.target_repo
   where = "/provenance/deployment_repo_commit"
+  if (told.deployment_repo is None) != (told.deployment_repo_commit is None):
+    return outcome.failed(
+      "of the deployment repository there is a name or a commit, not both",
+      where,
+      f"a commit of {str(told.deployment_repo)[:100]}",
+      str(told.deployment_repo_commit),
+      "generate-passport --target-repo PATH, then sign again",
+    )
   if path is None:
     return outcome.not_checked(
       "no deployment repository given"
