@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from carnet import errors
-from carnet.checkpoint import plain_file
 from carnet.passport import (
   context,
   contract,
   normalizations,
   operations,
   pipeline,
+  reference_data,
   steps,
 )
-from carnet.passport.page import markup, png
+from carnet.passport.page import markup
 
-_LARGEST_FILE = 1 << 26
 _Held = dict[str, np.ndarray]
 
 
@@ -79,7 +78,7 @@ def _camera(
   except (errors.UserError, ValueError, TypeError) as error:
     shown, caption = {}, ""
     told = dataclasses.replace(told, fault=str(error))
-  pairs = tuple(Pair(x, raw[x], shown.get(x)) for x in raw)
+  pairs = tuple(Pair(x, _opaque(raw[x]), shown.get(x)) for x in raw)
   return dataclasses.replace(told, pairs=pairs, caption=caption)
 
 
@@ -94,10 +93,16 @@ def _read(
   chosen = np.linspace(0, there - 1, min(count, there)).round().astype(int)
   frames = {}
   for index in map(int, chosen):
-    name = f"{vector.input_images_path}/{image.short_key}_{index:03d}.png"
-    content = plain_file.read(found.inside(name), _LARGEST_FILE)
-    frames[index] = png.read(content, name)
+    name = reference_data.frame_path(vector, image, index)
+    frames[index] = _picture(reference_data.read(found, name), name)
   return frames
+
+
+def _picture(content: bytes, name: str) -> np.ndarray:
+  try:
+    return reference_data.picture(content, name)
+  except ImportError as error:  # a robot may do without Pillow
+    raise errors.UserError(f"no pictures: {error}") from error
 
 
 def _seen(found: context.Context, key: str, frame: np.ndarray) -> np.ndarray:
@@ -124,7 +129,7 @@ def _seen(found: context.Context, key: str, frame: np.ndarray) -> np.ndarray:
 def _check_size(step: steps.TransformStep) -> None:
   if step.op == "resize":
     pixels = step.params.height * step.params.width
-    if pixels > png.LARGEST_PIXELS:
+    if pixels > reference_data.LARGEST_PIXELS:
       raise errors.UserError(f"step {step.index} makes {pixels} pixels")
 
 
@@ -155,3 +160,8 @@ def _colours(picture: Any) -> np.ndarray:
   """Returns the last one or three channels of a picture."""
   channels = picture.shape[-1]
   return picture[..., -(3 if channels % 3 == 0 else 1) :]
+
+
+def _opaque(picture: np.ndarray) -> np.ndarray:
+  """Returns a decoded PNG without its transparency, the last even channel."""
+  return picture[..., : picture.shape[-1] - 1 + picture.shape[-1] % 2]

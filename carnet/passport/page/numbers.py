@@ -3,7 +3,7 @@
 import numpy as np
 
 from carnet import errors
-from carnet.passport import context, model, schema, statistics
+from carnet.passport import context, model, reference_data, schema, statistics
 from carnet.passport.page import markup, plots
 
 Element = markup.Element
@@ -53,7 +53,7 @@ def golden_actions(found: context.Context) -> Element:
   if vector is None:
     return markup.element("p", "There is no reference test vector.")
   try:
-    actions = _actions(found.array(vector.expected_actions_path))
+    actions = _actions(found, vector.expected_actions_path)
   except errors.UserError as error:
     return markup.element("p", str(error))
   names = _names(found.passport, actions.shape[1])
@@ -72,14 +72,9 @@ def golden_actions(found: context.Context) -> Element:
   )
 
 
-def _actions(array: np.ndarray) -> np.ndarray:
-  """Returns [frame, dimension]; of chunks, the first action."""
-  if array.dtype.kind not in "fiu" or not array.size:
-    raise errors.UserError(f"expected actions are {array.dtype} {array.shape}")
-  if array.ndim > 2:
-    array = array.reshape(len(array), -1, array.shape[-1])[:, 0]
-  array = array.reshape(len(array), -1)[:_MOST_FRAMES, :_MOST_PLOTS]
-  actions = array.astype(np.float64)
+def _actions(found: context.Context, path: str) -> np.ndarray:
+  """Returns [frame, dimension]: as many as are drawn."""
+  actions = reference_data.matrix(found, path)[:_MOST_FRAMES, :_MOST_PLOTS]
   if not np.isfinite(actions).all():
     raise errors.UserError("expected actions are not finite")
   return actions

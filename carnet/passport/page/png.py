@@ -1,41 +1,12 @@
-"""Pictures for a page: read with a limit, made small, written as PNG."""
+"""Pictures for a page: made small, and written as PNG."""
 
 import base64
-import io
 import struct
 import zlib
 
 import numpy as np
 
-from carnet import errors
-
-LARGEST_PIXELS = 1 << 24
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-
-
-def read(content: bytes, where: str) -> np.ndarray:
-  """Returns the picture [H, W, C] in a PNG file that messages call `where`.
-
-  Raises:
-    UserError: it is no PNG file, damaged, or larger than anything expected;
-      its size is known before a pixel is read.
-  """
-  if content[:8] != _SIGNATURE or content[12:16] != b"IHDR":
-    raise errors.UserError(f"{where} is no PNG file")
-  width, height = struct.unpack(">II", content[16:24])
-  if not 0 < width * height <= LARGEST_PIXELS:
-    raise errors.UserError(f"{where} has {width} x {height} pixels: not read")
-  try:
-    from PIL import Image
-  except ImportError as error:
-    raise errors.UserError("no pictures: Pillow is not installed") from error
-  try:
-    with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
-      mode = "L" if image.mode == "L" else "RGB"
-      found = np.asarray(image.convert(mode))
-  except (OSError, SyntaxError, ValueError, zlib.error) as error:
-    raise errors.UserError(f"{where} is damaged: {error}") from error
-  return found[..., None] if found.ndim == 2 else found
 
 
 def smaller(picture: np.ndarray, side: int) -> np.ndarray:
