@@ -8,17 +8,20 @@ from typing import Any
 from ml_collections import config_dict
 
 from act import config as act_config
+from act import contract, policy, transforms
 from act import features as features_lib
-from act import policy
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import envs, errors, evaluation
 from carnet.checkpoint import directory
 from carnet.envs import base
+from carnet.passport import pipeline as pipeline_lib
 
 
 def load(
-  path: pathlib.Path, overrides: Mapping[str, Any] | None = None
+  path: pathlib.Path,
+  overrides: Mapping[str, Any] | None = None,
+  pipeline: pipeline_lib.Steps | None = None,
 ) -> evaluation.Loaded:
   """Returns the policy of a checkpoint and its task, digests verified.
 
@@ -28,6 +31,8 @@ def load(
     path: a step directory, or a workdir for its newest step.
     overrides: replace execution options of `config.model`; None keeps the
       trained ones.
+    pipeline: the steps from sensor to network and from network to command, such
+      as a passport's; None is what the checkpoint's own files tell.
 
   Raises:
     UserError: no valid checkpoint, or an option that does not fit it.
@@ -37,7 +42,12 @@ def load(
     checkpoint_lib.read_json(step_directory, "config.json"),
     act_config.default_config(),
   )
-  _override(config, overrides or {})
+  if pipeline is None:
+    pipeline = contract.describe(step_directory).transform_pipeline
+  given = {k: v for k, v in (overrides or {}).items() if v is not None}
+  if given:
+    _override(config, given)
+    pipeline = _executed_as(config.model, pipeline)
   agent = checkpoint_lib.read(
     step_directory, regex="agent/(params|buffers)/.*"
   )["agent"]
@@ -49,6 +59,7 @@ def load(
     checkpoint_lib.read_json(step_directory, "stats.json"),
     agent["params"],
     agent.get("buffers", {}),
+    pipeline,
   )
   return evaluation.Loaded(
     step_directory,
@@ -59,15 +70,12 @@ def load(
     {
       "task": config.environment.name,
       "environment": config.environment.to_dict(),
-      "execution": execution(config),
+      "execution": execution(acting.execution),
     },
   )
 
 
-def _override(
-  config: config_dict.ConfigDict, overrides: Mapping[str, Any]
-) -> None:
-  given = {k: v for k, v in overrides.items() if v is not None}
+def _override(config: config_dict.ConfigDict, given: Mapping[str, Any]) -> None:
   ensembles = given.get("temporal_ensemble") or (
     "temporal_ensemble_coefficient" in given
   )
@@ -85,7 +93,7 @@ def _override(
   with config.unlocked():
     config.model.update(given)
     # a coefficient asks for ensembling, a number of actions for none
-    if "temporal_ensemble" not in given and given:
+    if "temporal_ensemble" not in given:
       config.model.temporal_ensemble = "n_action_steps" not in given
   if config.model.n_action_steps > config.model.chunk_size:
     raise errors.UserError(
@@ -100,12 +108,29 @@ def make_env(config: config_dict.ConfigDict, **options: Any) -> base.Env:
   return envs.make(described.pop("name"), **described)
 
 
-def execution(config: config_dict.ConfigDict) -> dict[str, Any]:
+def execution(chosen: policy.Execution) -> dict[str, Any]:
   """Returns how the predicted chunks are executed."""
-  if config.model.temporal_ensemble:
-    coefficient = config.model.temporal_ensemble_coefficient
-    return {"temporal_ensemble_coefficient": coefficient}
-  return {"n_action_steps": config.model.n_action_steps}
+  if chosen.coefficient is not None:
+    return {"temporal_ensemble_coefficient": chosen.coefficient}
+  return {"n_action_steps": chosen.n_action_steps}
+
+
+def _executed_as(
+  model: config_dict.ConfigDict, steps: pipeline_lib.Steps
+) -> pipeline_lib.Steps:
+  """Returns the pipeline with chunks executed as `config.model` says."""
+  coefficient = model.temporal_ensemble_coefficient
+  return tuple(
+    transforms.execute(
+      step.index,
+      step.params.horizon,
+      model.n_action_steps,
+      coefficient if model.temporal_ensemble else None,
+    )
+    if step.op == "execute_chunk"
+    else step
+    for step in steps
+  )
 
 
 def _make_stage(
