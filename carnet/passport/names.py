@@ -3,10 +3,13 @@
 import unicodedata
 from collections.abc import Iterable, Iterator
 
+import pydantic
+
 from carnet import errors, paths
-from carnet.passport import shown
+from carnet.passport import fields, shown
 
 _DEEPEST = 64  # directories within each other
+_LISTABLE = pydantic.TypeAdapter(fields.RelativePath)  # by a passport
 
 
 def faults(names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -26,8 +29,9 @@ def faults(names: Iterable[str]) -> Iterator[tuple[str, str]]:
 
 def _sound(name: str) -> bool:
   try:
+    _LISTABLE.validate_python(name)
     paths.check(name)
-  except errors.UserError:
+  except (pydantic.ValidationError, errors.UserError):
     return False
   return name.count("/") <= _DEEPEST
 

@@ -7,6 +7,7 @@ leaves become one, and fails in many ways on what is malformed.
 
 import collections
 import dataclasses
+import functools
 import re
 from collections.abc import Iterator
 
@@ -74,6 +75,7 @@ class Item:
   faults: tuple[str, ...]
 
 
+@functools.lru_cache(maxsize=1)  # several checks of one run ask
 def read(found: context.Context) -> tuple[Item, ...]:
   """Returns what the metadata of each item declares, faults included.
 

@@ -1,5 +1,6 @@
 """What a checkpoint stores, by leaf path, told without reading an array."""
 
+import functools
 import re
 
 from carnet import errors
@@ -12,6 +13,7 @@ _ROOT = "value"  # the key of a component that is one array
 _INVOLVED = re.compile(r"\)\s*[*+{]|\(\?|\\\d|(?:[^*+{]*[*+{]){5}")
 
 
+@functools.lru_cache(maxsize=1)  # several checks of one run ask
 def described(found: context.Context) -> family.Description:
   """Returns what the family tells, its expressions safe to be searched with.
 

@@ -81,10 +81,12 @@ def weight_files_complete(found: context_lib.Context) -> outcome.Finding:
 def file_roles(found: context_lib.Context) -> outcome.Finding:
   """Pass: each file has the role that its place gives it. Fail: another.
 
-  Not checked: not everything is a plain file.
+  Not checked: not everything is a plain file with a sound name.
   """
-  if any(entry.kind != "file" for entry in found.entries):
-    return outcome.not_checked("not everything is a plain file")
+  there = [entry.path for entry in found.entries]
+  plain = all(entry.kind == "file" for entry in found.entries)
+  if not plain or any(names.faults(there)):
+    return outcome.not_checked("not everything is a file with a sound name")
   described = stored_leaves.described(found)
   rows = static_files.files(found, described.roles, described.needed)
   roles = {row.path: row.role for row in rows}

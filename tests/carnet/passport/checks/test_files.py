@@ -127,7 +127,15 @@ def test_t22_pipes_and_sockets_are_found(step):
 
 @pytest.mark.parametrize(
   "name",
-  ["Config.json", "AGENT/x", "new\nline", "bell\x07", "back\\slash", "\udcff"],
+  [
+    "Config.json",
+    "AGENT/x",
+    "new\nline",
+    "bell\x07",
+    "back\\slash",
+    "\udcff",
+    "C:x",
+  ],
 )
 def test_t22_names_are_the_same_everywhere(step, name):
   path = step / os.fsencode(name).decode(errors="surrogateescape")
