@@ -2,10 +2,13 @@
 
 The parts stand in `contract`, `model`, `history` and `steps`. JSON is written
 with sorted keys, and digests are of the bytes on the disk.
+
+    python -m carnet.passport.schema docs      # publishes the JSON Schemas
 """
 
 import json
 import pathlib
+import sys
 from typing import Any, Literal, TypeVar
 
 import pydantic
@@ -157,3 +160,18 @@ def faults(error: pydantic.ValidationError) -> str:
   return "; ".join(
     f"/{'/'.join(map(str, row['loc']))}: {row['msg']}" for row in rows
   )
+
+
+def publish(folder: pathlib.Path) -> None:
+  """Writes the JSON Schemas of both documents."""
+  documents = {
+    "passport.schema.json": json_schema(),
+    "signoff.schema.json": signoff_json_schema(),
+  }
+  for name, found in documents.items():
+    text = json.dumps(found, indent=2, sort_keys=True)
+    (folder / name).write_text(text + "\n")
+
+
+if __name__ == "__main__":
+  publish(pathlib.Path(sys.argv[1]))
