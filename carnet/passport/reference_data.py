@@ -8,6 +8,7 @@ import dataclasses
 import io
 import pathlib
 import struct
+import tokenize
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -127,13 +128,25 @@ def frames(
   return np.stack(pictures)
 
 
+def array(found: context_lib.Context, name: str) -> np.ndarray:
+  """Returns an array of the checkpoint.
+
+  Raises:
+    UserError: not there, or no sound .npy file, its header included.
+  """
+  try:
+    return found.array(name)
+  except (tokenize.TokenError, SyntaxError, RecursionError) as error:
+    raise errors.UserError(f"{name} has a broken header") from error
+
+
 def matrix(found: context_lib.Context, name: str) -> Float[np.ndarray, "F D"]:
   """Returns recorded vectors.
 
   Raises:
     UserError: not there, damaged, or no numbers [frames, dimensions].
   """
-  values = found.array(name)
+  values = array(found, name)
   if values.ndim != 2 or values.dtype.kind not in "fiu" or not values.size:
     raise errors.UserError(
       f"{name} is {values.dtype} {list(values.shape)}, not numbers "

@@ -36,16 +36,16 @@ def of_image(way: chains.Steps, image: contract.Image, where: str) -> Rows:
       ("scale", {"divisor": _inverse(spec.factor), "offset": spec.offset})
     ]
     return _compare(wanted, present, where)
+  present = [step for step in present if _scale(step) != _CAST]
   scaled = bool(present) and _scale(present[0]) == _TO_UNIT
-  if mode == "imagenet" and image.dtype == "uint8" and not scaled:
+  if mode != "identity" and image.dtype == "uint8" and not scaled:
+    wanted_first = f"division by 255, then {mode}"
     return [
       difference.Difference(
-        f"{where}/normalization",
-        "division by 255, then imagenet",
-        _ops(present),
+        f"{where}/normalization", _ops(present), wanted_first
       )
     ]
-  return _compare(_wanted(spec), _without_casts(present), where)
+  return _compare(_wanted(spec), present[1:] if scaled else present, where)
 
 
 def of_vector(way: chains.Steps, state: contract.State, key: str) -> Rows:
@@ -169,8 +169,8 @@ def _compare(wanted: _Wanted, present: chains.Steps, where: str) -> Rows:
 
 
 def _without_casts(way: chains.Steps) -> chains.Steps:
-  """Leaves out steps that only cast, and the division of pixels by 255."""
-  return [step for step in way if _scale(step) not in (_CAST, _TO_UNIT)]
+  """Leaves out steps that only cast."""
+  return [step for step in way if _scale(step) != _CAST]
 
 
 def _scale(step: Any) -> tuple[float, float] | None:

@@ -163,7 +163,7 @@ def _arrays(
   if vector.input_state_path:
     rows[vector.input_state_path] = parts.raw_width(needed.state)
   for name, width in rows.items():
-    array = found.array(name)
+    array = reference_data.array(found, name)
     if array.shape != (vector.n_frames, width) or array.dtype.kind not in "fiu":
       yield outcome.failed(
         f"{name} is {array.dtype} {list(array.shape)}",
