@@ -9,7 +9,6 @@ the code would do by default.
 """
 
 import dataclasses
-import importlib.metadata
 import os
 import pathlib
 from collections.abc import Callable, Mapping
@@ -17,7 +16,14 @@ from typing import Any
 
 from carnet import errors, evaluation
 from carnet.checkpoint import directory
-from carnet.passport import context, exit_code, outcome, schema, validate
+from carnet.passport import (
+  context,
+  exit_code,
+  family,
+  outcome,
+  schema,
+  validate,
+)
 
 GROUP = "carnet.policies"  # entry points: config.agent -> load(path, ...)
 Stat = tuple[int, int, int, int]
@@ -84,7 +90,7 @@ def without_passport(
 
 
 def _loader(name: str) -> Callable[..., evaluation.Loaded]:
-  entries = importlib.metadata.entry_points(group=GROUP)
+  entries = family.entries(GROUP)
   for entry in entries:
     if entry.name == name:
       return entry.load()

@@ -19,6 +19,8 @@ STEPS = "checkpoints"  # the directory of steps below a workdir
 SIGNOFF = "SIGNOFF.json"
 PASSPORT = "MODEL_PASSPORT.json"
 SIGNATURE = "SIGNOFF.sig"
+# what papers add to a step that was complete without them
+REFERENCES = ("assets/reference_frames/", "assets/reference_test_vector/")
 CHUNKS = "chunks"  # the store of what steps share
 
 LOCK = ".lock"

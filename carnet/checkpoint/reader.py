@@ -23,7 +23,12 @@ from carnet.checkpoint import (
   processes,
 )
 
-_LATER_FILES = (manifest.NAME, directory.SIGNOFF, directory.PASSPORT)
+_LATER_FILES = (
+  manifest.NAME,
+  directory.SIGNOFF,
+  directory.PASSPORT,
+  directory.SIGNATURE,
+)
 
 
 def specs(
@@ -148,7 +153,8 @@ def verify(path: pathlib.Path) -> list[str]:
   problems = [fault for fault in faulty if fault]
   listed = {file.path for file in found.files}.union(_LATER_FILES)
   for extra in sorted(set(directory.files(path)) - listed):
-    problems.append(f"{extra} is not in the manifest")
+    if not extra.startswith(directory.REFERENCES):  # the passport has them
+      problems.append(f"{extra} is not in the manifest")
   problems += filter(None, (chunks.fault(path.parent, c) for c in found.chunks))
   arrays = [leaf.path for leaf in found.leaves]
   try:

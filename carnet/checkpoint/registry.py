@@ -15,7 +15,12 @@ from carnet.checkpoint import directory, documents, manifest, processes
 
 _log = logging.getLogger(__name__)
 _COMPONENT_NAME = re.compile(r"[A-Za-z0-9_-]+")
-_RESERVED = (manifest.NAME, directory.SIGNOFF, directory.PASSPORT)
+_RESERVED = (
+  manifest.NAME,
+  directory.SIGNOFF,
+  directory.PASSPORT,
+  directory.SIGNATURE,
+)
 
 
 class Registry:

@@ -8,16 +8,18 @@ the group "carnet.families", under the name that its configurations have as
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import pathlib
+import re
 from collections.abc import Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import pydantic
 
 from carnet import errors
-from carnet.passport import contract, fields, history, model, steps
+from carnet.passport import contract, fields, history, model, shown, steps
 
 GROUP = "carnet.families"
 
@@ -63,8 +65,13 @@ class Family(Protocol):
 
 def names() -> tuple[str, ...]:
   """Returns the families that are installed."""
-  found = importlib.metadata.entry_points(group=GROUP)
-  return tuple(sorted({entry.name for entry in found}))
+  return tuple(sorted({entry.name for entry in entries(GROUP)}))
+
+
+@functools.cache  # looks at every installed distribution
+def entries(group: str) -> tuple[importlib.metadata.EntryPoint, ...]:
+  """Returns the entry points of a group."""
+  return tuple(importlib.metadata.entry_points(group=group))
 
 
 def find(config: Mapping[str, Any]) -> Family | None:
@@ -74,7 +81,7 @@ def find(config: Mapping[str, Any]) -> Family | None:
     UserError: the family's module cannot be imported.
   """
   name = config.get("agent")
-  for entry in importlib.metadata.entry_points(group=GROUP):
+  for entry in entries(GROUP):
     if entry.name == name:
       try:
         return entry.load()
@@ -86,6 +93,8 @@ def find(config: Mapping[str, Any]) -> Family | None:
 
 
 _SECTION = "passport"  # of a foreign config.json
+# what makes a search take for ever: repeated groups, references, many repeats
+_INVOLVED = re.compile(r"\)\s*[*+{]|\(\?|\\\d|(?:[^*+{]*[*+{]){5}")
 
 
 def foreign(config: Mapping[str, Any]) -> Description:
@@ -108,6 +117,8 @@ def foreign(config: Mapping[str, Any]) -> Description:
       f"{'/'.join(map(str, row['loc']))}: {row['msg']}" for row in rows
     )
     raise errors.UserError(f"config.json/{_SECTION}: {faults}") from error
+  for name in ("needed", "trainable"):
+    _check_expression(name, getattr(found, name))
   return Description(
     "other",
     found.input_contract,
@@ -121,6 +132,20 @@ def foreign(config: Mapping[str, Any]) -> Description:
     found.needed,
     found.trainable,
   )
+
+
+def _check_expression(name: str, text: str) -> None:
+  """Refuses a stranger's expression that could search for ever."""
+  try:
+    re.compile(text)
+    sound = not _INVOLVED.search(text)
+  except (re.error, RecursionError, OverflowError):
+    sound = False
+  if not sound:
+    raise errors.UserError(
+      f"config.json/{_SECTION}/{name}: the expression {shown.cut(text)!r} is "
+      "too involved: use names, '.*' and '|'"
+    )
 
 
 class _Foreign(fields.Model):

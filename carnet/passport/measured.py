@@ -4,6 +4,8 @@ A fresh process measures (`carnet.passport.dynamic.extract`); this one has no
 JAX and only fills what was still None.
 """
 
+import re
+
 from carnet import errors
 from carnet.checkpoint import manifest
 from carnet.passport import fields, history, model, schema
@@ -86,11 +88,12 @@ def _internals(
   if told.tree_digest is not None:
     _check_content(told.tree_digest, found)
     return told.model_copy(update=update)
+  kept = [x for x in found.leaves if not re.fullmatch(trainable, x.path)]
   return told.model_copy(
     update={
       **update,
       "parameters": static_internals.parameters(found.leaves, trainable),
-      "buffers": static_internals.buffers(found.leaves),
+      "buffers": static_internals.buffers(kept),
       "tree_digest": static_internals.tree_digest(found.leaves),
     }
   )

@@ -91,6 +91,7 @@ def verify(
   bundle: bytes,
   public_key_pem: bytes,
   ignore: Collection[str] = (),
+  digests: Mapping[str, str] | None = None,
 ) -> Verified:
   """Returns what is signed, after comparing it with the files on the disk.
 
@@ -100,6 +101,7 @@ def verify(
     public_key_pem: of whom to believe.
     ignore: paths of files that may be there without being signed, beside
       `SIGNOFF.sig`. What the signature says of ignored paths does not count.
+    digests: the sha256 of files, by path, that need not be read again.
 
   Raises:
     SignatureError: the directory is not what was signed with this key.
@@ -115,7 +117,7 @@ def verify(
     statement = oms_format.decode_statement(envelope.payload)
   except (ValueError, errors.UserError) as error:
     raise SignatureError(f"the signed statement is unfit: {error}") from error
-  faults = _faults(directory, statement.digests, {NAME, *ignore})
+  faults = _faults(directory, statement.digests, {NAME, *ignore}, digests or {})
   if faults:
     raise SignatureError(_summary(directory, faults), faults)
   return Verified(statement.digests, statement.facts, oms_keys.hint(key))
@@ -172,13 +174,18 @@ def _hashed(root: int, path: str) -> str:
 
 
 def _faults(
-  directory: pathlib.Path, signed: Mapping[str, str], ignored: set[str]
+  directory: pathlib.Path,
+  signed: Mapping[str, str],
+  ignored: set[str],
+  known: Mapping[str, str],
 ) -> list[str]:
   """Returns what differs between the directory and what was signed of it."""
   with plain_tree.opened(directory) as root:
     files, unfit = plain_tree.listing(root)
     there = sorted(files & set(signed))
-    read = integrity.in_threads(lambda path: _hashed(root, path), there)
+    read = integrity.in_threads(
+      lambda path: known.get(path) or _hashed(root, path), there
+    )
   found = dict(unfit)
   for path in set(signed) - files - set(unfit):
     found[path] = "is missing"

@@ -3,7 +3,7 @@
 import pathlib
 
 from carnet import errors
-from carnet.passport import context, outcome
+from carnet.passport import context, outcome, shown
 from carnet.passport.checks import (
   contract,
   files,
@@ -84,3 +84,9 @@ def _run(
     return check.run(found)
   except errors.UserError as error:
     return outcome.failed(str(error))
+  except Exception as error:  # nobody thought of that in a stranger's file
+    fault = f"{type(error).__name__} {shown.cut(str(error))}"
+    return outcome.failed(
+      f"the check itself failed: {fault}",
+      remedy="report this with the checkpoint: it is a fault of carnet",
+    )

@@ -10,9 +10,6 @@ TESTS = pathlib.Path(__file__).parents[1]
 for folder in ("papers", "act", "dreamer"):
   sys.path.insert(0, str(TESTS / folder))
 
-from carnet.passport import generate, sign
-from carnet.passport.static import given
-
 
 @pytest.fixture(scope="session")
 def demonstrations(tmp_path_factory):
@@ -72,6 +69,9 @@ def _dreamer(config, factory, step):
 
 def _issued(step, factory):
   """Moves a step away from its run, as to a robot, and gives it papers."""
+  from carnet.passport import generate, sign
+  from carnet.passport.static import given
+
   moved = factory.mktemp("issued") / step.name
   shutil.copytree(step, moved)
   told = given.Given(argv=("generate-passport", "CHECKPOINT"))

@@ -13,7 +13,7 @@ from carnet import errors
 from carnet.passport import context, contract, difference, outcome
 
 GENERATE = "generate-passport writes it from the checkpoint's own files"
-MEASURE = "generate-passport --phase2 measures it"
+MEASURE = "generate-passport measures it"
 
 # statistics of a context under examination, by file: many pins name one
 _read: weakref.WeakKeyDictionary[context.Context, dict[str, Any]] = (

@@ -167,7 +167,9 @@ def signature_valid(found: context_lib.Context) -> outcome.Finding:
     )
   bundle = plain_file.read(path, oms_format.LARGEST_BYTES)
   try:
-    verified = oms.verify(found.path, bundle, _public(key))
+    verified = oms.verify(
+      found.path, bundle, _public(key), digests=found.digests
+    )
   except oms.SignatureError as error:
     return outcome.failed(
       shown.cut(error, 2000),

@@ -9,7 +9,6 @@ and so may a program of somebody else's, named on the command line.
 
 import dataclasses
 import importlib
-import importlib.metadata
 import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, Literal
@@ -19,6 +18,7 @@ import numpy as np
 
 from carnet import errors, rollout
 from carnet.envs import base
+from carnet.passport import family
 
 GROUP = "carnet.examinations"
 _STEPS = 4  # of an episode, for a recurrent policy
@@ -84,7 +84,7 @@ def find(agent: str, entry: str | None) -> Examine | None:
   """
   if entry:
     return _named(entry)
-  for found in importlib.metadata.entry_points(group=GROUP):
+  for found in family.entries(GROUP):
     if found.name == agent:
       return found.load()
   return None

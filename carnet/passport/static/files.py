@@ -3,8 +3,10 @@
 import re
 from collections.abc import Mapping
 
+import pydantic
+
 from carnet import errors
-from carnet.passport import context, history
+from carnet.passport import context, history, shown
 
 CONFIG = "config.json"
 
@@ -15,7 +17,7 @@ def files(
   """Returns every file of the directory but the papers, with digest and role.
 
   Raises:
-    UserError: there is a link or a device among them.
+    UserError: there is a link, a device, or a name that no passport takes.
   """
   sizes = {}
   for entry in found.entries:
@@ -27,10 +29,22 @@ def files(
   rows = []
   for name, sha256 in sorted(found.digests.items()):
     role = roles.get(name) or _role(found, name, needed)
-    rows.append(
-      history.File(path=name, sha256=sha256, size_bytes=sizes[name], role=role)
-    )
+    rows.append(_row(name, sha256, sizes[name], role))
   return tuple(rows)
+
+
+def _row(
+  name: str, sha256: str, size_bytes: int, role: history.Role
+) -> history.File:
+  try:
+    return history.File(
+      path=name, sha256=sha256, size_bytes=size_bytes, role=role
+    )
+  except pydantic.ValidationError as error:
+    fault = error.errors(include_url=False, include_input=False)[0]
+    raise errors.UserError(
+      f"{shown.cut(name)} cannot be listed: {fault['msg']}"
+    ) from error
 
 
 def _role(found: context.Context, name: str, needed: str) -> history.Role:
