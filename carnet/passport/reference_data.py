@@ -9,6 +9,7 @@ import io
 import pathlib
 import struct
 import tokenize
+import weakref
 
 import numpy as np
 from jaxtyping import Float, UInt8
@@ -20,9 +21,12 @@ from carnet.passport import contract, history
 
 MOST_FRAMES = 1000
 LARGEST_PIXELS = 1 << 24  # 4096 x 4096
-_MOST_PIXELS = 1 << 25  # of all frames of a camera, ten of 1920 x 1080 and more
+_MOST_PIXELS = 1 << 27  # of all cameras: six of ten frames of 1920 x 1080
 _LARGEST_BYTES = 1 << 26  # of one file
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_decoded: weakref.WeakKeyDictionary[
+  context_lib.Context, dict[str, UInt8[np.ndarray, "F H W C"]]
+] = weakref.WeakKeyDictionary()
 # colour types of the PNG specification, 11.2.2: channels
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
 
@@ -107,21 +111,34 @@ def frames(
   vector: history.ReferenceVector,
   image: contract.Image,
 ) -> UInt8[np.ndarray, "F H W C"]:
-  """Returns all frames of a camera.
+  """Returns all frames of a camera, decoded once for each context.
 
   Raises:
     UserError: one is missing or damaged, they differ in size, or are too many.
   """
-  pictures: list[UInt8[np.ndarray, "H W C"]] = []
+  known = _decoded.setdefault(found, {})
+  if image.key not in known:
+    spent = sum(x.shape[0] * x.shape[1] * x.shape[2] for x in known.values())
+    known[image.key] = _frames(found, vector, image, _MOST_PIXELS - spent)
+  return known[image.key]
+
+
+def _frames(
+  found: context_lib.Context,
+  vector: history.ReferenceVector,
+  image: contract.Image,
+  budget: int,
+) -> UInt8[np.ndarray, "F H W C"]:
   check_count(vector)
+  pictures: list[UInt8[np.ndarray, "H W C"]] = []
   for index in range(vector.n_frames):
     name = frame_path(vector, image, index)
     pictures.append(picture(read(found, name), name))
     height, width, _ = pictures[0].shape
-    if vector.n_frames * height * width > _MOST_PIXELS:
+    if vector.n_frames * height * width > budget:
       raise errors.UserError(
-        f"{vector.n_frames} frames of {height} x {width} pixels: at most "
-        f"{_MOST_PIXELS} pixels are decoded"
+        f"{vector.n_frames} frames of {height} x {width} pixels of "
+        f"'{image.key}': at most {_MOST_PIXELS} pixels are decoded in all"
       )
   if len({one.shape for one in pictures}) > 1:
     raise errors.UserError(f"the frames of '{image.key}' differ in size")

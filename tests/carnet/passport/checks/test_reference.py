@@ -148,6 +148,16 @@ def test_many_large_frames_are_not_decoded_either(step, monkeypatch):
   assert "at most 1000 pixels" in result.finding.evidence
 
 
+def test_frames_are_decoded_once(step, monkeypatch):
+  calls = []
+  picture = reference_data.picture
+  monkeypatch.setattr(
+    reference_data, "picture", lambda *x: calls.append(x[1]) or picture(*x)
+  )
+  assert red(step) == []
+  assert len(calls) == len(set(calls)) == sample.FRAMES
+
+
 def test_t20_an_array_that_declares_too_much(step):
   place = step / sample.STATES_PATH
   content = place.read_bytes()
