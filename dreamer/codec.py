@@ -6,6 +6,7 @@ type "simple"). Axes: s batch axes, E tokens.
 
 import math
 from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -27,6 +28,26 @@ def images_of(spaces: spaces_lib.Spaces) -> dict[str, spaces_lib.Space]:
 def vectors_of(spaces: spaces_lib.Spaces) -> dict[str, spaces_lib.Space]:
   """Returns the other keys, sorted."""
   return {k: spaces[k] for k in sorted(spaces) if not spaces[k].is_image}
+
+
+class Prepared(NamedTuple):
+  """What the encoder's layers take; None where there is no such key.
+
+  vector: float32 [*s, D]; images: float32 [*s, H, W, C], -0.5 to 0.5.
+  """
+
+  vector: Any
+  images: Any
+
+
+def prepare(obs: Mapping[str, Array], spaces: spaces_lib.Spaces) -> Prepared:
+  """Returns raw observations [*s, ...] as the encoder's layers take them."""
+  vectors, images = vectors_of(spaces), images_of(spaces)
+  vector = spaces_lib.symlog_vector(obs, vectors) if vectors else None
+  if not images:
+    return Prepared(vector, None)
+  x = jnp.concatenate([obs[name] for name in images], axis=-1)
+  return Prepared(vector, x.astype(jnp.float32) / 255 - 0.5)
 
 
 class Encoder(nnx.Module):
@@ -66,20 +87,23 @@ class Encoder(nnx.Module):
 
   def __call__(self, obs: Mapping[str, Array]) -> Float[Array, "*s E"]:
     """Returns tokens of raw observations [*s, ...], of the keys it knows."""
+    return self.encode(prepare(obs, {**self._vectors, **self._images}))
+
+  def encode(self, prepared: Prepared) -> Float[Array, "*s E"]:
+    """Returns tokens of what `prepare` made of observations."""
     tokens = []
     if self._vectors:
-      x = spaces_lib.symlog_vector(obs, self._vectors)
+      x = prepared.vector
       for i in range(self._layers):
         x = getattr(self, f"mlp{i}norm").silu(getattr(self, f"mlp{i}")(x))
       tokens.append(x)
     if self._images:
-      tokens.append(self._encode_images(obs))
+      tokens.append(self._encode_images(prepared.images))
     return jnp.concatenate(tokens, axis=-1)
 
-  def _encode_images(self, obs: Mapping[str, Array]) -> Float[Array, "*s E"]:
-    x = jnp.concatenate([obs[name] for name in self._images], axis=-1)
+  def _encode_images(self, x: Float[Array, "*s H W C"]) -> Float[Array, "*s E"]:
     leading = x.shape[:-3]
-    x = x.reshape((-1, *x.shape[-3:])).astype(jnp.float32) / 255 - 0.5
+    x = x.reshape((-1, *x.shape[-3:]))
     for i in range(len(self._widths)):
       x = getattr(self, f"cnn{i}").pooled(x)
       x = getattr(self, f"cnn{i}norm").silu(x)

@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,9 +13,11 @@ from ml_collections import config_dict
 from carnet import config as config_lib
 from carnet import envs, errors
 from carnet.envs import base, jax_env, vector, wrappers
+from carnet.envs import spaces as base_spaces
 from dreamer import learner
 from dreamer import spaces as spaces_lib
 
+_KINDS = ("observations", "actions")
 # what a replay keeps besides observations
 _RESERVED = (*learner.FLAGS, "reward", "deter", "stoch", "stepid")
 
@@ -92,8 +95,22 @@ def spec_of(
       )
   return learner.Spec(
     {k: _space(k, space) for k, space in env.observation_space.items()},
-    {k: _space(k, space) for k, space in named.items()},
+    {k: _bounded(_space(k, space), space) for k, space in named.items()},
+    getattr(env, "control_hz", None),
   )
+
+
+def _bounded(known: spaces_lib.Space, space: base.Space) -> spaces_lib.Space:
+  """Returns the space of an action, with the bounds that it stands for."""
+  if space.classes:
+    return known
+  wide = dataclasses.replace(space.unscaled or space, dtype="float64")
+  low, high = (bound.ravel().tolist() for bound in base_spaces.bounds(wide))
+  pairs = tuple(
+    (a, b) if math.isfinite(a) and math.isfinite(b) else (None, None)
+    for a, b in zip(low, high, strict=True)
+  )
+  return dataclasses.replace(known, bounds=pairs)
 
 
 def _space(name: str, space: base.Space) -> spaces_lib.Space:
@@ -111,35 +128,58 @@ def _space(name: str, space: base.Space) -> spaces_lib.Space:
 
 def to_json(spec: learner.Spec) -> dict[str, Any]:
   """Returns the spaces as JSON values; `from_json` is the inverse."""
-  return {
-    kind: {
-      name: dataclasses.asdict(space) | {"shape": list(space.shape)}
-      for name, space in spaces.items()
-    }
-    for kind, spaces in spec._asdict().items()
+  found: dict[str, Any] = {
+    kind: {name: _describe_space(x) for name, x in getattr(spec, kind).items()}
+    for kind in _KINDS
   }
+  if spec.control_hz is not None:
+    found["control_hz"] = float(spec.control_hz)
+  return found
+
+
+def _describe_space(space: spaces_lib.Space) -> dict[str, Any]:
+  found = {
+    "shape": list(space.shape),
+    "classes": space.classes,
+    "is_image": space.is_image,
+  }
+  if space.bounds is not None:
+    found["low"] = [low for low, _ in space.bounds]
+    found["high"] = [high for _, high in space.bounds]
+  return found
 
 
 def from_json(data: Mapping[str, Any]) -> learner.Spec:
-  """Returns the spaces that `to_json` turned into `data`."""
+  """Returns the spaces that `to_json` turned into `data`.
+
+  Files written before bounds and rates were kept have none.
+  """
 
   def parse(spaces: Mapping[str, Any]) -> dict[str, spaces_lib.Space]:
     return {
-      name: spaces_lib.Space(tuple(s["shape"]), s["classes"], s["is_image"])
+      name: spaces_lib.Space(
+        tuple(s["shape"]),
+        s["classes"],
+        s["is_image"],
+        tuple(zip(s["low"], s["high"], strict=True)) if "low" in s else None,
+      )
       for name, s in spaces.items()
     }
 
-  return learner.Spec(parse(data["observations"]), parse(data["actions"]))
+  return learner.Spec(
+    parse(data["observations"]), parse(data["actions"]), data.get("control_hz")
+  )
 
 
 def check_same(stored: learner.Spec, found: learner.Spec, where: str) -> None:
   """Refuses spaces other than those a checkpoint was made with.
 
   Raises:
-    UserError: every key that came, went or changed.
+    UserError: every key that came, went or changed; also bounds of actions and
+      the rate, where both are known.
   """
   faults = []
-  for kind in learner.Spec._fields:
+  for kind in _KINDS:
     before, now = getattr(stored, kind), getattr(found, kind)
     for name in sorted(before.keys() | now.keys()):
       if before.get(name) != now.get(name):
@@ -147,10 +187,23 @@ def check_same(stored: learner.Spec, found: learner.Spec, where: str) -> None:
           f"{kind[:-1]} '{name}' was {_describe(before.get(name))} and is "
           f"{_describe(now.get(name))}"
         )
+      elif _parted(before[name].bounds, now[name].bounds):
+        faults.append(
+          f"{kind[:-1]} '{name}' had the bounds {before[name].bounds} and has "
+          f"{now[name].bounds}"
+        )
+  if _parted(stored.control_hz, found.control_hz):
+    faults.append(
+      f"control_hz was {stored.control_hz} and is {found.control_hz}"
+    )
   if faults:
     raise errors.UserError(
       f"the environment is not that of {where}: {'; '.join(faults)}"
     )
+
+
+def _parted(before: Any, now: Any) -> bool:
+  return before is not None and now is not None and before != now
 
 
 def _describe(space: spaces_lib.Space | None) -> str:

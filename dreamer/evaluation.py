@@ -10,12 +10,15 @@ from carnet import config as config_lib
 from carnet import evaluation
 from carnet.checkpoint import directory
 from carnet.envs import base
+from carnet.passport import pipeline as pipeline_lib
 from dreamer import config as dreamer_config
-from dreamer import environment, learner, policy
+from dreamer import contract, environment, learner, policy
 
 
 def load(
-  path: pathlib.Path, overrides: Mapping[str, Any] | None = None
+  path: pathlib.Path,
+  overrides: Mapping[str, Any] | None = None,
+  pipeline: pipeline_lib.Steps | None = None,
 ) -> evaluation.Loaded:
   """Returns the policy of a checkpoint and its task, digests verified.
 
@@ -25,6 +28,8 @@ def load(
   Args:
     path: a step directory, or a workdir for its newest step.
     overrides: `actions`, "sample" or "mode"; None keeps the configured.
+    pipeline: the steps from sensor to network, such as a passport's; None is
+      what the checkpoint's own files tell.
 
   Raises:
     UserError: no valid checkpoint, or an environment with other spaces.
@@ -37,6 +42,8 @@ def load(
   spec = environment.from_json(
     checkpoint_lib.read_json(step_directory, "spaces.json")
   )
+  if pipeline is None:
+    pipeline = contract.describe(step_directory).transform_pipeline
   described = config_lib.to_json(config.environment)
   make_env = functools.partial(environment.make, described)
   trial = make_env()
@@ -47,9 +54,12 @@ def load(
   params = checkpoint_lib.read(step_directory, regex="agent/params/.*")
   actions = (overrides or {}).get("actions") or config.evaluation.actions
   graph = learner.make_graph(config, spec)
+  acting = policy.Policy(
+    config, spec, graph, params["agent"]["params"], actions, pipeline
+  )
   return evaluation.Loaded(
     step_directory,
-    policy.Policy(config, spec, graph, params["agent"]["params"], actions),
+    acting,
     make_env,
     functools.partial(_make_stage, described),
     None,

@@ -27,10 +27,11 @@ FLAGS = ("is_first", "is_last", "is_terminal")
 
 
 class Spec(NamedTuple):
-  """What the networks are for."""
+  """What the networks are for; `control_hz` is None where nobody knows."""
 
   observations: dict[str, spaces_lib.Space]
   actions: dict[str, spaces_lib.Space]
+  control_hz: float | None = None
 
 
 @flax.struct.dataclass

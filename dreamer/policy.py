@@ -15,7 +15,8 @@ from ml_collections import config_dict
 
 from carnet import errors
 from carnet.envs import base
-from dreamer import learner, noise, rssm
+from carnet.passport import pipeline
+from dreamer import codec, contract, learner, noise, rssm
 
 Tree = dict[str, Any]
 ACTIONS = ("sample", "mode")
@@ -53,6 +54,7 @@ def act(
   is_first: Bool[Array, " N"],
   key: jax.Array,
   actions: str = "sample",
+  steps: pipeline.Steps | None = None,
 ) -> Carry:
   """Returns the carry after an observation, with the action to take.
 
@@ -67,15 +69,16 @@ def act(
     key: for the latent and the action.
     actions: "sample", as the original also evaluates (its `mode='eval'`
       changes nothing), or "mode", the likeliest.
+    steps: the transform pipeline that prepares observations; None is the code
+      that training uses.
   """
   agent = learner.merge(graph, params)
   latent_key, action_key = jax.random.split(key)
   count = is_first.shape[0]
-  seen = {name: observation[name] for name in spec.observations}
   latent, _ = agent.rssm.observe_step(
     carry.latent,
     agent.action_vector(carry.action),
-    agent.encoder(seen),
+    agent.encoder.encode(_prepare(spec, observation, steps)),
     is_first,
     jax.random.gumbel(latent_key, carry.latent.stoch.shape),
   )
@@ -84,6 +87,45 @@ def act(
     return Carry(latent, {name: one.mode() for name, one in choices.items()})
   drawn = noise.draw_actions(spec.actions, (count,), action_key)
   return Carry(latent, noise.sample_actions(choices, drawn))
+
+
+def _prepare(
+  spec: learner.Spec, observation: Tree, steps: pipeline.Steps | None
+) -> codec.Prepared:
+  if steps is None:
+    return codec.prepare(observation, spec.observations)
+  keys = pipeline.inputs(steps, "pre")
+  found = pipeline.run(
+    steps,
+    "pre",
+    {name: observation[name] for name in keys},
+    pipeline.statistics_from(lambda file: None),  # nothing is normalised so
+    jnp,
+  )
+  return codec.Prepared(found.get(contract.VECTOR), found.get(contract.IMAGES))
+
+
+def check_steps(steps: pipeline.Steps, spec: learner.Spec) -> None:
+  """Raises UserError unless the pipeline leads to the encoder.
+
+  Actions are scaled by the environment: no step of the policy follows it.
+  """
+  pipeline.check(steps)
+  vectors = codec.vectors_of(spec.observations)
+  wanted = {contract.VECTOR} if vectors else set()
+  if codec.images_of(spec.observations):
+    wanted.add(contract.IMAGES)
+  found = pipeline.outputs(steps, "pre")
+  if set(found) != wanted:
+    raise errors.UserError(
+      f"transform_pipeline gives the encoder {', '.join(found) or 'nothing'} "
+      f"instead of {', '.join(sorted(wanted))}"
+    )
+  if after := pipeline.of(steps, "post"):
+    raise errors.UserError(
+      f"transform_pipeline/{after[0].index} ({after[0].op}) is a step of the "
+      "policy after the actor, whose actions the environment scales"
+    )
 
 
 def record(carry: Carry) -> Tree:
@@ -126,12 +168,21 @@ class Policy:
     graph: Any,
     params: Tree,
     actions: str = "sample",
+    steps: pipeline.Steps | None = None,
   ) -> None:
+    """`steps` is the transform pipeline, None the code that training uses.
+
+    Raises:
+      UserError: the pipeline does not lead to these networks, or there is no
+        such way to act.
+    """
+    if steps is not None:
+      check_steps(steps, spec)
     if actions not in ACTIONS:
       raise errors.unknown("way to act", actions, ACTIONS)
     self._config, self._spec, self._params = config, spec, params
     self._act = jax.jit(
-      functools.partial(act, config, spec, graph, actions=actions)
+      functools.partial(act, config, spec, graph, actions=actions, steps=steps)
     )
 
   def use(self, params: Tree) -> None:

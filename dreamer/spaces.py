@@ -10,6 +10,8 @@ from jaxtyping import Array, Float
 
 from dreamer import ops
 
+Bounds = tuple[tuple[float | None, float | None], ...]
+
 
 @dataclasses.dataclass(frozen=True)
 class Space:
@@ -20,11 +22,15 @@ class Space:
     classes: how many values a discrete array has; 0 is continuous. The
       dimensions of one array all have the same number.
     is_image: uint8 [H, W, channels], values 0 to 255.
+    bounds: of an action, lowest and highest of each element in the units of
+      the environment, which the agent's -1 to 1 stand for; None where an
+      element has none. Kept for whoever acts elsewhere; networks see no bounds.
   """
 
   shape: tuple[int, ...] = ()
   classes: int = 0
   is_image: bool = False
+  bounds: Bounds | None = dataclasses.field(default=None, compare=False)
 
   @property
   def size(self) -> int:

@@ -18,6 +18,8 @@ class Space:
   """Shape, dtype and bounds of an array; one bound for all, or one each.
 
   With `classes`, each element is one of so many unordered values, 0 counted.
+  `unscaled` is the space that a wrapper scaled to make this one; spaces are
+  equal without regard to it.
   """
 
   shape: tuple[int, ...]
@@ -25,6 +27,9 @@ class Space:
   low: float | tuple[float, ...] = -np.inf
   high: float | tuple[float, ...] = np.inf
   classes: int = 0
+  unscaled: "Space | None" = dataclasses.field(
+    default=None, compare=False, repr=False
+  )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -137,12 +137,15 @@ class _Scale:
       self._bounded.all() and (low == -1).all() and (high == 1).all()
     )
     if self._bounded.all():
-      self.space = dataclasses.replace(space, low=-1.0, high=1.0)
+      self.space = dataclasses.replace(
+        space, low=-1.0, high=1.0, unscaled=space
+      )
     else:
       self.space = dataclasses.replace(
         space,
         low=tuple(np.where(self._bounded, -1.0, low).ravel().tolist()),
         high=tuple(np.where(self._bounded, 1.0, high).ravel().tolist()),
+        unscaled=space,
       )
 
   def __call__(self, action: Any) -> Any:
