@@ -48,7 +48,7 @@ def _run(flags: argparse.Namespace) -> int:
   found = context.Context(path, _options(flags))
   _tell_size(found)
   told = rows.Validation(
-    validate.validate(path, found.options),
+    validate.examine(found),
     strict=flags.strict,
     show_not_checked=flags.show_not_checked,
     verbose=flags.verbose,

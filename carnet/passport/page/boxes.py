@@ -6,7 +6,7 @@ transform pipeline, joined in the model.
 
 import dataclasses
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from carnet.passport import pipeline, schema, steps
 from carnet.passport.formats import rows
@@ -67,14 +67,29 @@ def build(passport: schema.Passport) -> list[Box]:
     above = [last[key] for key in dict.fromkeys(pipeline.reads(step))]
     for key in pipeline.reads(step):
       last.pop(key, None)
-    box = _step(step, min(x.column for x in above))
+    box = _step(step, *_extent(above))
     box.above = above
     box.top = max(x.top + x.height for x in above) + BETWEEN
     last[step.output_key] = box
     found.append(box)
+  contract = passport.input_contract
+  taken = {box.title for box in found}
+  for image in contract.images if contract else ():
+    if image.key not in taken:  # it goes to the model as it is
+      last[image.key] = _sensor(passport, image.key, columns)
+      found.append(last[image.key])
+      columns += 1
   columns = max(columns, 1)
   model = _model(passport, columns, list(last.values()))
   return [*found, model, *_after(passport, model, columns)]
+
+
+def _extent(above: Sequence[Box]) -> tuple[int, int]:
+  """Returns the first column below boxes and how many, if they are in a row."""
+  taken = {x.column + index for x in above for index in range(x.columns)}
+  first, last = min(taken), max(taken)
+  in_a_row = len(taken) == last - first + 1
+  return first, len(taken) if in_a_row else 1
 
 
 def _sensor(passport: schema.Passport, key: str, column: int) -> Box:
@@ -87,9 +102,21 @@ def _sensor(passport: schema.Passport, key: str, column: int) -> Box:
         f"{markup.size(image.shape)} {image.color}",
         f"{image.dtype}, {markup.number(low)} to {markup.number(high)}",
       ]
-  if not lines and contract is not None and contract.state.dim:
-    lines = [_elements(contract.state.dim)] if "state" in key else []
+  vectors = {*_sensor_keys(passport)} - {
+    image.key for image in (contract.images if contract else ())
+  }
+  if contract is not None and vectors == {key} and contract.state.dim:
+    lines = [_elements(contract.state.dim)]
   return Box(key, _wrap(lines), "sensor", column)
+
+
+def _sensor_keys(passport: schema.Passport) -> Iterator[str]:
+  """Yields the keys that no step gives before another reads them."""
+  made = set()
+  for step in passport.transform_pipeline:
+    if step.stage == "pre":
+      yield from (key for key in pipeline.reads(step) if key not in made)
+      made.add(step.output_key)
 
 
 def _elements(count: int) -> str:
@@ -109,7 +136,7 @@ def _model(passport: schema.Passport, columns: int, above: list[Box]) -> Box:
     )
   top = max((x.top + x.height for x in above), default=-BETWEEN) + BETWEEN
   name = identity.class_name or passport.family
-  return Box(name, _wrap(lines), "model", 0, columns, above, top)
+  return Box(name, _wrap(lines, columns), "model", 0, columns, above, top)
 
 
 def _after(passport: schema.Passport, model: Box, columns: int) -> list[Box]:
@@ -118,17 +145,19 @@ def _after(passport: schema.Passport, model: Box, columns: int) -> list[Box]:
   above = model
   for step in passport.transform_pipeline:
     if step.stage == "post":
-      box = _step(step, 0)
-      box.columns, box.above = columns, [above]
+      box = _step(step, 0, columns)
+      box.above = [above]
       box.top = above.top + above.height + BETWEEN
       found.append(box)
       above = box
-  command = Box("command", _command(passport), "sensor", 0, columns, [above])
+  command = Box(
+    "command", _command(passport, columns), "sensor", 0, columns, [above]
+  )
   command.top = above.top + above.height + BETWEEN
   return [*found, command]
 
 
-def _command(passport: schema.Passport) -> list[str]:
+def _command(passport: schema.Passport, columns: int) -> list[str]:
   if passport.input_contract is None:
     return []
   actions = passport.input_contract.actions
@@ -136,13 +165,14 @@ def _command(passport: schema.Passport) -> list[str]:
   rate = passport.input_contract.temporal.control_hz
   if rate is not None:
     lines.append(f"{markup.number(rate)} a second")
-  return _wrap(lines)
+  return _wrap(lines, columns)
 
 
-def _step(step: steps.TransformStep, column: int) -> Box:
+def _step(step: steps.TransformStep, column: int, columns: int = 1) -> Box:
   kind = "step" if step.executed_by == "policy" else "outside"
-  lines = _wrap([f"{name} {value}" for name, value in parameters(step)])
-  return Box(f"{step.index} {step.op}", lines, kind, column)
+  told = [f"{name} {value}" for name, value in parameters(step)]
+  lines = _wrap(told, columns)
+  return Box(f"{step.index} {step.op}", lines, kind, column, columns)
 
 
 def parameters(step: steps.TransformStep) -> list[tuple[str, str]]:
@@ -171,10 +201,10 @@ def _value(value: object) -> str:
   return str(value)
 
 
-def _wrap(lines: Sequence[str]) -> list[str]:
+def _wrap(lines: Sequence[str], columns: int = 1) -> list[str]:
   found = []
   for line in lines:
-    found += textwrap.wrap(rows.plain(line), _LETTERS) or [""]
+    found += textwrap.wrap(rows.plain(line), _LETTERS * columns) or [""]
   if len(found) > _LARGEST_ROWS:
     found = [*found[: _LARGEST_ROWS - 1], "..."]
   return found

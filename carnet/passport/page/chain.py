@@ -17,8 +17,11 @@ def build(passport: schema.Passport) -> Element:
     drawn = markup.scroll(
       _drawing(found), "Drawing from sensors to the command"
     )
+  outside = any(box.kind == "outside" for box in found)
+  note = "Dashed: outside of the policy, in the environment."
   return markup.join(
     drawn,
+    markup.element("p", note, class_="muted") if outside else None,
     markup.element(
       "details",
       markup.element("summary", "The same as a table"),

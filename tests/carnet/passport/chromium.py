@@ -1,12 +1,19 @@
-"""A headless Chromium, driven over a pipe with its own DevTools protocol."""
+"""A headless Chromium, driven over a pipe with its own DevTools protocol.
+
+    python tests/carnet/passport/chromium.py report.html picture.png
+
+writes a picture of a page, such as docs/passport_report.png.
+"""
 
 import base64
 import contextlib
 import json
 import os
+import pathlib
 import select
 import shutil
 import subprocess
+import sys
 import tempfile
 
 PATH = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -116,3 +123,9 @@ def browser():
       os.close(reads)
       process.kill()
       process.wait()
+
+
+if __name__ == "__main__":
+  with browser() as started:
+    started.open(pathlib.Path(sys.argv[1]))
+    started.picture(pathlib.Path(sys.argv[2]))

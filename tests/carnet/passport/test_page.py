@@ -355,6 +355,33 @@ def test_the_drawing_joins_sensors_in_the_model(original):
   assert "mean 0.485, 0.456," in found[2].lines
 
 
+def test_a_step_that_joins_keys_is_as_wide_as_they_are(step):
+  join = {
+    **{"index": 3, "stage": "pre", "op": "concatenate", "invertible": False},
+    **{"input_key": "all", "output_key": "all", "code_ref": "x"},
+    "params": {"keys": ["state", sample.CAMERA], "axis": "features"},
+  }
+  found = boxes.build(sample.passport(step, **{"transform_pipeline/3": join}))
+  joined, model = found[5:7]
+  assert (joined.title, joined.column, joined.columns) == (
+    "3 concatenate",
+    0,
+    2,
+  )
+  assert [box.title for box in joined.above] == [
+    "2 standardize",
+    "1 standardize",
+  ]
+  assert model.above == [joined]
+
+
+def test_a_camera_without_steps_goes_straight_to_the_model(step):
+  made = sample.passport(step, transform_pipeline=[])
+  camera, model, command = boxes.build(made)
+  assert (camera.title, model.above) == (sample.CAMERA, [camera])
+  assert command.above == [model]
+
+
 def test_statistics_have_the_names_of_the_contract(original):
   action, state = statistics.features(context.Context(original))
   assert (action.key, action.names) == ("action", ("elbow", "wrist"))

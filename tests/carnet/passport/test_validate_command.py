@@ -63,18 +63,18 @@ def _by_nobody(step):
   sample.sign(step)
 
 
-STATES = [
-  _unchanged,
-  _unsigned,
-  _other_weights,
-  _no_passport,
-  _broken,
-  _by_nobody,
-]
-
-
-@pytest.mark.parametrize("gate", [(), ("--require-signoff",), ("--strict",)])
-@pytest.mark.parametrize("change", STATES)
+@pytest.mark.parametrize(
+  ("change", "gate"),
+  [
+    (_unchanged, ()),
+    (_unchanged, ("--strict",)),
+    (_unsigned, ("--require-signoff",)),
+    (_other_weights, ("--require-signoff",)),
+    (_no_passport, ()),
+    (_broken, ()),
+    (_by_nobody, ()),
+  ],
+)
 def test_one_verdict_and_exit_code_in_every_format(step, change, gate, capsys):
   change(step)
   options = context.Options(require_signoff="--require-signoff" in gate)
@@ -86,22 +86,18 @@ def test_one_verdict_and_exit_code_in_every_format(step, change, gate, capsys):
     assert report.verdict in out
 
 
-@pytest.mark.parametrize(
-  ("change", "codes"), [(_no_passport, {1}), (_broken, {1})]
-)
-def test_a_checkpoint_without_a_passport_fails(step, change, codes, capsys):
+@pytest.mark.parametrize("change", [_no_passport, _broken])
+def test_a_checkpoint_without_a_passport_fails(step, change, capsys):
   change(step)
   code, out, _ = run(capsys, step)
-  assert code in codes
+  assert code == 1
   assert "FAIL  schema/json_limits" in out
 
 
 @pytest.mark.parametrize("state", told.STATES)
 def test_the_exit_code_is_that_of_the_report(state, step, capsys, monkeypatch):
   made, *codes = told.STATES[state]
-  monkeypatch.setattr(
-    validate, "validate", lambda path, options: told.report(*made)
-  )
+  monkeypatch.setattr(validate, "examine", lambda found: told.report(*made))
   for flags, wanted in (((), codes[0]), (("--strict",), codes[1])):
     for name in formats.FORMATS:
       assert run(capsys, step, *flags, f"--format={name}")[0] == wanted
