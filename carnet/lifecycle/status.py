@@ -1,0 +1,61 @@
+"""What is current, and whether it still is what was signed and promoted."""
+
+import dataclasses
+import pathlib
+
+from carnet import errors
+from carnet.lifecycle import deployment as deployment_lib
+from carnet.lifecycle import effective, gate, records
+
+
+@dataclasses.dataclass(frozen=True)
+class Status:
+  """A deployment whose current checkpoint is valid.
+
+  Attributes:
+    path: of the current checkpoint; a later switch does not change it.
+    record: the switch that made it current.
+    notes: what a crash left; the next promotion or rollback clears it.
+  """
+
+  path: pathlib.Path
+  record: records.Record
+  notes: tuple[str, ...]
+
+
+def status(
+  deployment: pathlib.Path, public_key: pathlib.Path | None = None
+) -> Status:
+  """Returns what is current, after reading all of it against its sign-off.
+
+  Raises:
+    gate.Refused: it is not valid, with the code of `validate-checkpoint`.
+    UserError: nothing is promoted, or the deployment was tampered with.
+  """
+  with deployment_lib.opened(deployment) as found:
+    current = found.current()  # before the history, which is written first
+    history = found.history()
+    if current is None:
+      raise errors.UserError(f"nothing is promoted in {deployment} yet")
+    record = effective.of_current(history.switches, current)
+    place = found.plain_place(current)
+    gate.require_same(gate.require_signed(place, public_key), record)
+    return Status(place, record, notes(history.switches, history.torn, current))
+
+
+def notes(
+  found: tuple[records.Record, ...], torn: bytes, current: str | None
+) -> tuple[str, ...]:
+  """Returns what crashes left, a line each."""
+  told = []
+  if torn:
+    told.append(
+      f"the last line of the history was cut off by a crash ({len(torn)} "
+      "bytes): it had no effect, the next switch moves it to history.torn"
+    )
+  if found and found[-1].checkpoint != current:
+    told.append(
+      f"the last {found[-1].action}, to {found[-1].checkpoint}, was "
+      "interrupted before the switch: run it again, or ignore it"
+    )
+  return tuple(told)

@@ -1,0 +1,119 @@
+"""Tables of candidates and of a history, for a terminal.
+
+Text from files enters them as printable characters: no markup and no terminal
+escape in it is ever obeyed.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Literal
+
+import rich.box
+import rich.console
+import rich.table
+import rich.text
+
+from carnet import cli
+from carnet.lifecycle import candidates as candidates_lib
+from carnet.lifecycle import history as history_lib
+from carnet.lifecycle import records, simulated
+from carnet.lifecycle import status as status_lib
+
+Parts = Iterator[rich.console.RenderableType]
+_INVALID = "INVALID"
+_SHOWN = 8  # digits of a digest
+
+
+def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
+  """Yields one row a checkpoint, then notes."""
+  losses = list(dict.fromkeys(c.validation[0] for c in found if c.validation))
+  asked = any(c.promoted is not None for c in found)
+  table = _table(
+    *(">step", f">{losses[0] if len(losses) == 1 else 'validation'}"),
+    *(">in simulation", ">episodes", "of", "passport"),
+    *(("promoted",) if asked else ()),
+  )
+  for row in found:
+    cells = [_text(cell) for cell in _cells(row)]
+    cells.append(_state(row.state))
+    if asked:
+      cells.append(_text("current" if row.promoted else ""))
+    table.add_row(*cells)
+  yield table
+  for row in found:
+    if row.note:
+      yield _text(f"step {row.step}: {row.note}")
+
+
+def history(
+  found: history_lib.History,
+  done: Sequence[bool],
+  current: str | None,
+) -> Parts:
+  """Yields one row a switch, the newest last, then the seal and notes."""
+  table = _table(
+    *("<UTC", "<action", ">step", "<passport", "<signed", ">in simulation"),
+    *("by", "reason", "state"),
+  )
+  last = max((i for i, is_made in enumerate(done) if is_made), default=None)
+  for index, (row, is_made) in enumerate(
+    zip(found.switches, done, strict=True)
+  ):
+    state = "current" if index == last and row.checkpoint == current else ""
+    table.add_row(
+      *map(_text, _record(row)), _text(state if is_made else "interrupted")
+    )
+  yield table
+  yield _text(
+    f"{len(found.switches)} lines, none changed; the last one's sha256 is "
+    f"{found.head}"
+  )
+  yield from map(_text, status_lib.notes(found.switches, found.torn, current))
+
+
+def _record(row: records.Record) -> Iterable[str]:
+  return (
+    row.utc[:16].replace("T", " "),
+    row.action,
+    "?" if row.step is None else str(row.step),
+    row.passport_sha256[:_SHOWN],
+    {"pass": "pass", "soft_signal": "soft"}[row.verdict],
+    simulated.measure(row.success) if row.success else "",
+    row.by,
+    row.reason,
+  )
+
+
+def _cells(row: candidates_lib.Candidate) -> Iterable[str]:
+  success = row.success
+  yield str(row.step)
+  yield f"{row.validation[1]:.5g}" if row.validation else ""
+  yield simulated.measure(success) if success else ""
+  yield str(success.episodes or "?") if success else ""
+  yield (
+    {"metrics": "training", "results": "eval.py"}[success.origin]
+    if success
+    else ""
+  )
+
+
+def _state(state: str) -> rich.text.Text:
+  style = "bold red" if state.startswith(_INVALID) else ""
+  return rich.text.Text(cli.printable(state), style, overflow="fold")
+
+
+def _table(*columns: str) -> rich.table.Table:
+  """Returns a table; what "<" or ">" begins is not folded, ">" is right."""
+  table = rich.table.Table(
+    box=rich.box.SIMPLE_HEAD, pad_edge=False, collapse_padding=True
+  )
+  for name in columns:
+    if name[0] in "<>":
+      side: Literal["left", "right"] = "left" if name[0] == "<" else "right"
+      table.add_column(_text(name[1:]), justify=side, no_wrap=True)
+    else:
+      table.add_column(_text(name), overflow="fold")
+  return table
+
+
+def _text(line: str) -> rich.text.Text:
+  return rich.text.Text(cli.printable(line), overflow="fold")

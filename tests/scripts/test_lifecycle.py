@@ -1,0 +1,215 @@
+"""Every command of scripts/lifecycle.py: what it prints, and its exit code."""
+
+import json
+import os
+import pathlib
+import re
+import subprocess
+import sys
+
+import pytest
+from absl import flags
+from absl.testing import flagsaver
+
+from carnet import errors
+from carnet.checkpoint import directory
+from carnet.lifecycle import gate
+
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "carnet/passport"))
+sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "carnet/lifecycle"))
+import sample
+import worlds
+
+PROGRAM = pathlib.Path(__file__).parents[2] / "scripts" / "lifecycle.py"
+HEAVY = {"jax", "jaxlib", "flax", "orbax", "tensorstore", "rich", "PIL"}
+
+
+@pytest.fixture(scope="module")
+def script(load_script):
+  """Returns the script as a module."""
+  return load_script("lifecycle")
+
+
+@pytest.fixture
+def call(script, capsys, monkeypatch):
+  """Returns a function: words -> exit code, stdout and stderr."""
+  monkeypatch.setenv("COLUMNS", "120")
+
+  def call(*words):
+    with flagsaver.flagsaver():
+      argv = flags.FLAGS(["lifecycle.py", *map(str, words)])
+      code = script.main(argv)
+    return code, *capsys.readouterr()
+
+  return call
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+  """Returns two runs with a signed step; the whole catalogue passes."""
+  root = tmp_path_factory.mktemp("runs")
+  original = sample.checkpoint(root / "original")
+  return [worlds.run(original, root / name, name) for name in "ab"]
+
+
+@pytest.fixture
+def deployment(tmp_path):
+  return tmp_path / "deployment"
+
+
+def _promote(call, step, deployment, *more):
+  asked = (f"--to={deployment}", "--reason=best of two", "--by=tester")
+  return call("promote", step, *asked, *more)
+
+
+def test_from_candidates_to_rollback(call, runs, deployment):
+  a, b = runs
+  code, out, err = _promote(call, a, deployment)
+  assert (code, err) == (0, "")
+  name = os.readlink(deployment / "current").removeprefix("checkpoints/")
+  assert out.splitlines() == [
+    f"promoted {name}: step 30, signed pass, 90% [60%, 98%], 10 episodes of "
+    "scripts/eval.py",
+    "before: nothing",
+    f"path: {deployment}/checkpoints/{name}",
+  ]
+  # a workdir means its newest step
+  assert _promote(call, b.parent.parent, deployment, "--json")[0] == 0
+
+  code, out, _ = call("candidates", b.parent.parent, f"--to={deployment}")
+  assert code == 0
+  row = next(x for x in out.splitlines() if x.split()[:1] == ["30"])
+  assert re.split(r"  +", row.strip()) == [
+    *("30", "90% [60%, 98%]", "10", "eval.py", "signed pass", "current")
+  ]
+
+  code, out, _ = call("rollback", deployment, "--reason=drops cubes")
+  assert code == 0
+  assert out.startswith(f"rolled back to {name}: step 30")
+  code, out, err = call("status", deployment)
+  assert (code, err) == (0, "")
+  assert out.startswith(f"valid: {deployment}/checkpoints/{name}\n")
+  assert call("status", deployment, "--path")[1] == (
+    f"{deployment}/checkpoints/{name}\n"
+  )
+
+  code, out, _ = call("log", deployment)
+  rows = [x for x in out.splitlines() if re.match(r" *\d{4}-\d\d-\d\d ", x)]
+  assert [row.split()[2] for row in rows] == ["promote", "promote", "rollback"]
+  assert rows[-1].rstrip().endswith("current")
+  assert "3 lines, none changed" in out
+  document = json.loads(call("log", deployment, "--json")[1])
+  assert document["current"] == name
+  assert [row["made"] for row in document["records"]] == [True] * 3
+  assert document["records"][-1]["reason"] == "drops cubes"
+
+
+def test_json_documents(call, runs, deployment):
+  document = json.loads(_promote(call, runs[0], deployment, "--json")[1])
+  status = json.loads(call("status", deployment, "--json")[1])
+  assert status["path"] == document["path"]
+  assert status["record"] == document["record"]
+  found = json.loads(call("candidates", runs[0].parent, "--json")[1])
+  (row,) = found["candidates"]
+  assert row["state"] == "signed pass"
+  assert row["success"]["episodes"] == 10
+
+
+def test_refusals_are_one_line_with_the_exit_code_of_the_gate(
+  call, runs, deployment, tmp_path
+):
+  code, out, err = _promote(call, runs[0], deployment, "--min_success=0.95")
+  assert (code, out) == (1, "")
+  assert re.fullmatch(r"refused: .*success rate 0\.9 is below 0\.95\n", err)
+  code, _, err = _promote(call, runs[0], deployment, "--use_lower_bound")
+  assert code == 1
+  assert "lower bound of the success rate 0.59" in err
+  unsigned = sample.copy(runs[0], tmp_path / "unsigned")
+  (unsigned / directory.SIGNOFF).unlink()
+  code, _, err = _promote(call, unsigned, deployment)
+  assert code == 3
+  assert re.fullmatch(r"refused: .*signoff_present: .*\n", err)
+  assert not deployment.exists()
+
+
+def test_status_of_a_damaged_checkpoint_is_that_of_the_gate(
+  call, runs, deployment
+):
+  _promote(call, runs[0], deployment)
+  place = deployment / "current" / directory.SIGNOFF
+  place.unlink()
+  code, out, err = call("status", deployment, "--path")
+  assert (code, out) == (3, "")
+  assert "signoff_present" in err
+  (deployment / "current" / "config.json").unlink()
+  assert call("status", deployment, "--path")[:2] == (1, "")
+
+
+def test_what_a_crash_left_is_told_on_standard_error(call, runs, deployment):
+  _promote(call, runs[0], deployment)
+  with (deployment / "history.jsonl").open("ab") as file:
+    file.write(b'{"action')
+  code, out, err = call("status", deployment, "--path")
+  assert (code, out.count("\n")) == (0, 1)
+  assert err.startswith("note: the last line of the history was cut off")
+  assert "cut off by a crash" in call("log", deployment)[1]
+  out = _promote(call, runs[1], deployment)[1]
+  assert "8 bytes: it now is in history.torn" in out
+
+
+def test_hostile_text_is_not_obeyed(call, runs, deployment):
+  _promote(call, runs[0], deployment)
+  place = deployment / "history.jsonl"
+  told = json.loads(place.read_bytes())
+  told |= {"by": "\x1b[2J[red]me", "reason": ":smile: \u202e"}
+  place.write_text(json.dumps(told) + "\n")
+  for command in ("log", "status"):
+    out = call(command, deployment)[1]
+    assert "\x1b" not in out
+    assert "\u202e" not in out
+    assert "\\x1b[2J[red]me" in out
+
+
+@pytest.mark.parametrize(
+  ("words", "message"),
+  [
+    ([], "unknown command ''"),
+    (["promot", "x"], "did you mean 'promote'"),
+    (["rolback", "x"], "did you mean 'rollback'"),
+    (["status"], "status takes one path, got 0"),
+    (["status", "a", "b"], "status takes one path, got 2"),
+    (["promote", "x"], "say where to: --to=DEPLOYMENT_DIR"),
+    (["promote", "x", "--to=d"], "say why: --reason="),
+    (["rollback", "x"], "say why: --reason="),
+    (["rollback", "x", "--reason=y"], "x is no deployment directory"),
+    (["status", "x"], "x is no deployment directory"),
+    (["log", "x"], "x is no deployment directory"),
+    (["candidates", "x"], "no checkpoint at x"),
+    (["promote", "x", "--to=d", "--reason=y"], "no checkpoint at x"),
+    (["log", "x", "--public_key=k"], "--public_key is for candidates"),
+    (["rollback", "x", "--no_copy"], "--no_copy is for promote"),
+    (["status", "x", "--public_key="], "--public_key: there is no file"),
+    (["status", "x", "--public_key=none"], "there is no file 'none'"),
+  ],
+)
+def test_mistakes_say_what_to_do(call, words, message, tmp_path, monkeypatch):
+  monkeypatch.chdir(tmp_path)
+  with pytest.raises(errors.UserError, match=re.escape(message)) as found:
+    call(*words)
+  assert not isinstance(found.value, gate.Refused)
+  assert "\n" not in str(found.value)
+  assert list(tmp_path.iterdir()) == []
+
+
+def test_the_program_ends_with_2_and_loads_nothing_heavy(tmp_path):
+  done = subprocess.run(
+    [*(sys.executable, "-X", "importtime", PROGRAM), "status", tmp_path],
+    capture_output=True,
+    text=True,
+  )
+  assert done.returncode == 2
+  last = done.stderr.strip().splitlines()[-1]
+  assert last == f"error: nothing is promoted in {tmp_path} yet"
+  found = re.findall(r"\|\s+([\w.]+)$", done.stderr, re.MULTILINE)
+  assert "carnet.lifecycle.promotion" in found
+  assert {name.split(".")[0] for name in found} & HEAVY == set()
