@@ -1,9 +1,13 @@
 """What the network sees of the reference frames: by pipeline, and by code.
 
-`by_code` is set by whoever has the policy's code in this process; the static
-half never imports it.
+A family's own code is `prepared_by_code(directory, observations)` of the module
+`subject` beside the one that describes its checkpoints. It is imported when a
+check that was asked to run it does; no checkpoint can name it.
 """
 
+import functools
+import importlib
+import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -13,6 +17,7 @@ from carnet.passport import (
   chains,
   context,
   contract,
+  family,
   history,
   pipeline,
   reference_data,
@@ -23,7 +28,23 @@ Code = Callable[[Arrays], Mapping[str, np.ndarray]]
 # numpy differs from the compiled code in the last bit or two of float32
 RELATIVE, ABSOLUTE = 1e-5, 1e-5
 
-by_code: Callable[[context.Context], Code | None] | None = None
+
+def by_code(found: context.Context) -> Code | None:
+  """Returns what a family's code makes of observations; None if it is absent.
+
+  This imports the policy's own packages.
+  """
+  config = found.json(found.passport.provenance.config_path)
+  agent = config.get("agent") if isinstance(config, dict) else None
+  for entry in importlib.metadata.entry_points(group=family.GROUP):
+    if entry.name == agent:
+      package = entry.module.rpartition(".")[0]
+      try:
+        module = importlib.import_module(f"{package}.subject")
+      except ImportError:
+        return None
+      return functools.partial(module.prepared_by_code, found.path)
+  return None
 
 
 def observations(

@@ -219,18 +219,17 @@ def single_resize(
 def pipeline_matches_code(found: context.Context) -> outcome.Finding:
   """Pass: the pipeline makes of reference frames what the policy's code makes.
 
-  Fail: else. Not checked: no frames, or no code of the policy here.
+  Fail: else. Not checked: not asked for, no frames, or no code of the policy
+  here.
   """
-  if prepared.by_code is None:
-    return outcome.not_checked(
-      "the policy's own code is not at hand", "--rerun, where the policy runs"
-    )
   vector = found.passport.reference_test_vector
   if vector is None or found.passport.input_contract is None:
     return outcome.not_checked("there is no reference data", parts.MEASURE)
   code = prepared.by_code(found)
   if code is None:
-    return outcome.not_checked("the family does not tell what its code makes")
+    return outcome.not_checked(
+      "the policy's own code is not here", "--rerun, where the policy runs"
+    )
   faults = [
     outcome.failed(
       why,
@@ -253,5 +252,5 @@ CHECKS = outcome.group(
     pipeline_matches_code,
   ),
   soft=(single_resize,),
-  needs={"pipeline_matches_code": ("model",)},
+  needs={"pipeline_matches_code": ("model", "rerun")},
 )

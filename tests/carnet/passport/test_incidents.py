@@ -70,7 +70,7 @@ def test_a_normaliser_that_returned_early(step, monkeypatch):
     }
 
   monkeypatch.setattr(prepared, "by_code", code)
-  assert alarms(step) == {"pipeline_matches_code"}
+  assert alarms(step, rerun=True) == {"pipeline_matches_code"}
 
 
 def test_a_second_resize(step):

@@ -1,10 +1,14 @@
 """The pipeline: in order, and as the contract has it, both ways."""
 
+import importlib.metadata
+import sys
+import types
+
 import checking
 import pytest
 import sample
 
-from carnet.passport import chains, prepared
+from carnet.passport import chains, context, prepared
 from carnet.passport.checks import pipeline
 
 PIPE = "transform_pipeline"
@@ -14,8 +18,12 @@ def red(step):
   return checking.red(step, pipeline.CHECKS)
 
 
-def one(step, name):
-  return checking.findings(step, pipeline.CHECKS)[name]
+def one(step, name, **options):
+  return checking.findings(step, pipeline.CHECKS, **options)[name]
+
+
+def code(step):
+  return one(step, "pipeline_matches_code", rerun=True)
 
 
 def rows(step):
@@ -44,7 +52,7 @@ def resize_step(**params):
 def test_the_sample_is_green(step):
   assert red(step) == []
   assert one(step, "single_resize").status == "pass"
-  assert one(step, "pipeline_matches_code").status == "not_checked"
+  assert code(step).status == "not_checked"
 
 
 def test_an_empty_pipeline(step):
@@ -176,15 +184,12 @@ def test_more_steps_than_any_policy_takes(step):
 
 
 def by_numpy(found, change=lambda made: made):
-  def code(observed):
-    return change(prepared.by_pipeline(found, observed))
-
-  return code
+  return lambda observed: change(prepared.by_pipeline(found, observed))
 
 
 def test_code_that_does_the_same(step, monkeypatch):
   monkeypatch.setattr(prepared, "by_code", by_numpy)
-  assert one(step, "pipeline_matches_code").status == "pass"
+  assert code(step).status == "pass"
 
 
 @pytest.mark.parametrize(
@@ -200,11 +205,29 @@ def test_code_that_does_something_else(step, monkeypatch, change, why):
   monkeypatch.setattr(
     prepared, "by_code", lambda found: by_numpy(found, change)
   )
-  found = one(step, "pipeline_matches_code").finding
+  found = code(step).finding
   assert found.status == "fail"
   assert why in found.evidence
 
 
-def test_a_family_that_does_not_tell(step, monkeypatch):
-  monkeypatch.setattr(prepared, "by_code", lambda found: None)
-  assert one(step, "pipeline_matches_code").status == "not_checked"
+def test_code_is_found_by_the_family_that_is_installed(step, monkeypatch):
+  entry = importlib.metadata.EntryPoint(
+    "somewhere_else", "somewhere_else.contract", "carnet.families"
+  )
+  monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+  assert code(step).status == "not_checked"  # it is not installed
+  module = types.ModuleType("somewhere_else.subject")
+
+  def prepared_by_code(directory, observed):
+    return prepared.by_pipeline(context.Context(directory), observed)
+
+  module.prepared_by_code = prepared_by_code
+  monkeypatch.setitem(
+    sys.modules, "somewhere_else", types.ModuleType("somewhere_else")
+  )
+  monkeypatch.setitem(sys.modules, module.__name__, module)
+  assert code(step).status == "pass"
+
+
+def test_a_family_that_is_not_installed(step):
+  assert code(step).status == "not_checked"
