@@ -1,6 +1,7 @@
 """The gate: what is not signed off, or not good enough, goes no further."""
 
 import dataclasses
+import os
 import pathlib
 
 from carnet import errors
@@ -61,6 +62,8 @@ def require_signed(
     Refused: a check fails, with the exit code of `validate-checkpoint`.
     UserError: there is no such directory.
   """
+  if path.is_dir() and not os.path.lexists(path / directory.PASSPORT):
+    raise Refused(f"{path} has no passport: generate-passport issues one")
   found = context.Context(
     path, context.Options(require_signoff=True, public_key=public_key)
   )

@@ -119,7 +119,7 @@ def _says_fail(step):
     (_unsigned, 3, "signoff_present"),
     (_edited_passport, 3, "signoff_passport_sha"),
     (_says_fail, 3, "signoff_verdict"),
-    (_no_papers, 1, "json_limits"),
+    (_no_papers, 1, "has no passport: generate-passport"),
     (_flipped, 1, "weight_hashes"),
     (_link, 1, "no_symlinks"),
   ],
