@@ -13,7 +13,7 @@ import numpy as np
 from ml_collections import config_dict
 
 from act import config as act_config
-from act import dataset, evaluation, learner, normalize
+from act import dataset, evaluation, learner
 from act import features as features_lib
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
@@ -65,7 +65,6 @@ def examine(
       np.asarray(statistics["action"]["std"]),
     ),
     recurrent=False,
-    prepared=functools.partial(_prepared, config, spec, statistics),
   )
 
 
@@ -143,21 +142,3 @@ def _bounds(block: dict[str, Any]) -> subject_lib.Bounds:
   low, high = np.asarray(block["min"]), np.asarray(block["max"])
   margin = _MARGIN * np.maximum(high - low, 1e-2)
   return subject_lib.Bounds("action_stats", low - margin, high + margin)
-
-
-def _prepared(
-  config: config_dict.ConfigDict,
-  spec: features_lib.Features,
-  statistics: dict[str, Any],
-  observation: base.Observation,
-) -> dict[str, np.ndarray]:
-  batch: dict[str, Any] = {
-    "images": {c: observation[f"images/{c}"] for c in spec.cameras}
-  }
-  if config.dataset.state:
-    batch["state"] = observation[config.dataset.state]
-  found = normalize.batch(batch, statistics, config.normalization)
-  flat = {f"images/{c}": np.asarray(x) for c, x in found["images"].items()}
-  if "state" in found:
-    flat[config.dataset.state] = np.asarray(found["state"])
-  return flat

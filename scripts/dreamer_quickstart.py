@@ -11,10 +11,10 @@ from collections.abc import Sequence
 
 from absl import flags
 
-from carnet import cli, evaluation
+from carnet import cli, evaluation, policy
 from configs.dreamer import catch
-from dreamer import evaluation as dreamer_evaluation
 from dreamer import train
+from scripts import papers
 
 _SEED = flags.DEFINE_integer("seed", 0, "Of the training run.", 0)
 _STARTED = flags.DEFINE_integer(
@@ -24,7 +24,7 @@ _EPISODES = 200
 
 
 def main(argv: Sequence[str]) -> None:
-  """Trains, evaluates, and prints what came out."""
+  """Trains, issues papers, evaluates, and prints what came out."""
   del argv
   started = _STARTED.value or time.time()
   config = catch.get_config()
@@ -32,11 +32,14 @@ def main(argv: Sequence[str]) -> None:
   suffix = f"-seed{_SEED.value}" if _SEED.value else ""
   workdir = pathlib.Path(f"runs/dreamer-quickstart{suffix}")
 
-  print(f"1/2 training {config.total_steps} steps -> {workdir}")
+  print(f"1/3 training {config.total_steps} steps -> {workdir}")
   train.train(config, workdir)
 
-  print(f"2/2 evaluating on {_EPISODES} seeds")
-  load = functools.partial(dreamer_evaluation.load, workdir)
+  print("2/3 the checkpoint's passport: issued, validated, signed off")
+  signed = papers.complete(workdir)
+
+  print(f"3/3 evaluating on {_EPISODES} seeds, fed by the passport")
+  load = functools.partial(policy.load, workdir, require_signoff=signed)
   report = evaluation.evaluate(load, range(_EPISODES))
   evaluation.print_report(report)
   found = report.evaluation.summary()
@@ -45,6 +48,8 @@ def main(argv: Sequence[str]) -> None:
     "seconds": round(time.time() - started, 1),
     "workdir": str(workdir),
     "checkpoint": str(report.checkpoint),
+    "signed": signed,
+    "report": str(workdir / "report.html"),
   }
   print(json.dumps(summary))
 

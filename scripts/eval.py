@@ -1,16 +1,19 @@
 """Evaluates a checkpoint in simulation; it needs the checkpoint alone.
 
 scripts/eval.py --checkpoint=runs/quickstart --episodes=50
+
+The policy is fed as its passport says, and a checkpoint whose passport does not
+validate is refused: a number measured with a wrong feed is worse than none.
 """
 
 import functools
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from absl import flags
 
-from carnet import checkpoint, cli, errors, evaluation
+from carnet import checkpoint, cli, errors, evaluation, policy
 from carnet.checkpoint import directory
 from scripts import families
 
@@ -39,6 +42,15 @@ _VIDEO_HEIGHT = flags.DEFINE_integer("video_height", 360, "Pixels.", 16)
 _OUTPUT = flags.DEFINE_string(
   "output", None, "Directory of the results; workdir/evaluation/STEP if unset."
 )
+_NO_PASSPORT = flags.DEFINE_bool(
+  "no_passport", False, "Evaluate without papers; the results say so."
+)
+_REQUIRE_SIGNOFF = flags.DEFINE_bool(
+  "require_signoff", False, "Also refuse what nobody has signed off."
+)
+_PUBLIC_KEY = flags.DEFINE_string(
+  "public_key", None, "PEM of whom to believe; asks for a signature."
+)
 flags.mark_flag_as_required("checkpoint")
 _OF_FAMILY = {
   "act": (_N_ACTION_STEPS, _TEMPORAL_ENSEMBLE, _COEFFICIENT),
@@ -52,7 +64,7 @@ def main(argv: Sequence[str]) -> None:
   families.import_modules()
   path = pathlib.Path(str(_CHECKPOINT.value))
   report = evaluation.evaluate(
-    functools.partial(_loader(path), path, _overrides(path)),
+    functools.partial(_load, path, _overrides(path)),
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
     output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     videos=_VIDEOS.value,
@@ -66,14 +78,15 @@ def _family(path: pathlib.Path) -> str:
   return families.of(checkpoint.read_json(step, "config.json"))
 
 
-def _loader(path: pathlib.Path) -> Callable[..., evaluation.Loaded]:
-  if _family(path) == "act":
-    from act import evaluation as act_evaluation
-
-    return act_evaluation.load
-  from dreamer import evaluation as dreamer_evaluation
-
-  return dreamer_evaluation.load
+def _load(path: pathlib.Path, overrides: dict[str, Any]) -> evaluation.Loaded:
+  signed = _REQUIRE_SIGNOFF.value or _PUBLIC_KEY.value is not None
+  if not _NO_PASSPORT.value:
+    return policy.load(path, signed, _PUBLIC_KEY.value, overrides)
+  if signed:
+    raise errors.UserError(
+      "--no_passport and a sign-off exclude each other: leave one away"
+    )
+  return policy.without_passport(path, overrides)
 
 
 def _overrides(path: pathlib.Path) -> dict[str, Any]:

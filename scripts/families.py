@@ -28,6 +28,11 @@ def of(config: Mapping[str, Any]) -> str:
   return str(name)
 
 
+def imported() -> list[str]:
+  """Returns the modules that the user named."""
+  return list(_IMPORT.value)
+
+
 def import_modules() -> None:
   """Imports what the user named: no file chooses what is imported.
 

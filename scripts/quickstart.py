@@ -1,4 +1,4 @@
-"""Demonstrations, training, evaluation: `make quickstart` in one command.
+"""Demonstrations, training, papers, evaluation: `make quickstart`.
 
 Interrupted at any point, the same command goes on where it stopped.
 """
@@ -13,9 +13,9 @@ from collections.abc import Sequence
 from absl import flags
 
 from act import demonstrations, train
-from act import evaluation as act_evaluation
-from carnet import cli, evaluation
+from carnet import cli, evaluation, policy
 from configs.act import quickstart
+from scripts import papers
 
 _SMOKE = flags.DEFINE_bool("smoke", False, "The same path in two minutes.")
 _SEED = flags.DEFINE_integer("seed", 0, "Of the training run.", 0)
@@ -40,7 +40,7 @@ _TRIAL = Scale("quickstart-smoke", "smoke", demonstrations=4, episodes=4)
 
 
 def main(argv: Sequence[str]) -> None:
-  """Runs the three stages and prints what came out."""
+  """Runs the four stages and prints what came out."""
   del argv
   started = _STARTED.value or time.time()
   scale = _TRIAL if _SMOKE.value else _FULL
@@ -50,7 +50,7 @@ def main(argv: Sequence[str]) -> None:
   suffix = f"-seed{_SEED.value}" if _SEED.value else ""
   workdir = pathlib.Path(f"runs/{scale.name}{suffix}")
 
-  print(f"1/3 {scale.demonstrations} demonstrations -> {config.dataset.path}")
+  print(f"1/4 {scale.demonstrations} demonstrations -> {config.dataset.path}")
   camera = config.environment.to_dict()
   settings = demonstrations.Settings(
     task=camera.pop("name"),
@@ -60,11 +60,14 @@ def main(argv: Sequence[str]) -> None:
   )
   demonstrations.collect(settings, config.dataset.path)
 
-  print(f"2/3 training {config.total_steps} steps -> {workdir}")
+  print(f"2/4 training {config.total_steps} steps -> {workdir}")
   train.train(config, workdir)
 
-  print(f"3/3 evaluating on {scale.episodes} unseen seeds")
-  load = functools.partial(act_evaluation.load, workdir)
+  print("3/4 the checkpoint's passport: issued, validated, signed off")
+  signed = papers.complete(workdir)
+
+  print(f"4/4 evaluating on {scale.episodes} unseen seeds, fed by the passport")
+  load = functools.partial(policy.load, workdir, require_signoff=signed)
   report = evaluation.evaluate(load, range(scale.episodes))
   evaluation.print_report(report)
   _print_next_steps(workdir)
@@ -74,6 +77,8 @@ def main(argv: Sequence[str]) -> None:
     "seconds": round(time.time() - started, 1),
     "workdir": str(workdir),
     "checkpoint": str(report.checkpoint),
+    "signed": signed,
+    "report": str(workdir / "report.html"),
   }
   print(json.dumps(summary))
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 from absl import flags
 from ml_collections import config_flags
 
-from carnet import cli
-from scripts import families
+from carnet import cli, errors
+from scripts import families, papers
 
 _CONFIG = config_flags.DEFINE_config_file(
   "config", None, "Config file, with :variant if it has any.", lock_config=True
@@ -20,6 +20,9 @@ _WORKDIR = flags.DEFINE_string(
 )
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Check, show what from_checkpoint restores, write nothing."
+)
+_PASSPORT = flags.DEFINE_bool(
+  "passport", True, "Issue the passport of the last checkpoint at the end."
 )
 flags.mark_flags_as_required(["config", "workdir"])
 
@@ -37,6 +40,19 @@ def main(argv: Sequence[str]) -> None:
     from dreamer import train as dreamer_train
 
     dreamer_train.train(config, workdir, _DRY_RUN.value)
+  if _PASSPORT.value and not _DRY_RUN.value:
+    _issue(workdir)
+
+
+def _issue(workdir: pathlib.Path) -> None:
+  try:
+    step = papers.issue(workdir, families.imported())
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"training ended and is saved, but has no passport: {error}; "
+      f"generate-passport {workdir} tries again"
+    ) from error
+  papers.print_next_steps(step)
 
 
 if __name__ == "__main__":

@@ -32,6 +32,10 @@ class Refused(errors.UserError):
     self.report = report
 
 
+class ReasonMissing(errors.UserError):
+  """Soft findings are there, and no word on why they are accepted."""
+
+
 @dataclasses.dataclass(frozen=True)
 class Key:
   """A private key; see `carnet.passport.oms`."""
@@ -61,7 +65,8 @@ def sign(
 
   Raises:
     Refused: a hard check fails.
-    UserError: soft findings and no reason, a section left out, no writing.
+    ReasonMissing: there are soft findings.
+    UserError: a section is left out, or nothing can be written.
   """
   options = dataclasses.replace(
     request.options, require_signoff=False, public_key=None
@@ -81,7 +86,7 @@ def sign(
     raise Refused(f"{path} is not signed: {names} failed", report)
   soft = report.named(outcome.Status.SOFT)
   if soft and not reason:
-    raise errors.UserError(
+    raise ReasonMissing(
       f"soft findings need a reason: --reason='accepted: {', '.join(soft)}: "
       "...'"
     )

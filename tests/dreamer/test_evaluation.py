@@ -34,7 +34,7 @@ def script(eval_script):
   """Returns a function that runs scripts/eval.py here."""
 
   def call(**given):
-    values = {k: str(x) for k, x in given.items()}
+    values = {k: str(x) for k, x in given.items()} | {"no_passport": "true"}
     with flagsaver.as_parsed(**values):
       eval_script.main(["eval.py"])
 

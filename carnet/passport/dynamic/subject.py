@@ -22,7 +22,6 @@ from carnet.passport import family
 
 GROUP = "carnet.examinations"
 _STEPS = 4  # of an episode, for a recurrent policy
-Prepared = Callable[[base.Observation], dict[str, np.ndarray]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,8 +56,6 @@ class Subject:
     bounds: of the actions.
     action_statistics: mean and standard deviation in the data, or None.
     recurrent: whether the carry links one step to the next.
-    prepared: what the network sees of observations [N, ...], by the policy's
-      own code; None if it does not tell.
   """
 
   policy: rollout.Policy
@@ -70,7 +67,6 @@ class Subject:
   bounds: Bounds
   action_statistics: tuple[np.ndarray, np.ndarray] | None
   recurrent: bool
-  prepared: Prepared | None = None
 
 
 Examine = Callable[[pathlib.Path, tuple, pathlib.Path | None], Subject]
