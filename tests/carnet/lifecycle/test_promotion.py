@@ -6,11 +6,13 @@ import os
 import shutil
 import stat
 
+import numpy as np
 import oms_sample
 import pytest
 import sample
 import worlds
 
+from carnet import checkpoint as checkpoint_lib
 from carnet import errors
 from carnet.checkpoint import digest, directory
 from carnet.lifecycle import copying, gate, promotion, status
@@ -228,16 +230,40 @@ def test_a_link_that_appears_while_copying_is_refused(
   assert list((deployment / "checkpoints").iterdir()) == []
 
 
+class _Replay:
+  """A buffer of one chunk."""
+
+  def state(self):
+    chunk = checkpoint_lib.Chunk({"image": np.zeros((4, 8), np.uint8)})
+    return checkpoint_lib.Chunked([chunk], {"added": 1})
+
+  def load_state(self, state):
+    del state
+
+
 def test_chunks_beside_the_step_stay_there_and_are_not_needed(
-  original, tmp_path, deployment
+  tmp_path, deployment, monkeypatch
 ):
-  step = worlds.run(original, tmp_path / "run", "run")
-  store = step.parent / "chunks" / "ab"
-  store.mkdir(parents=True)
-  (store / ("ab" * 32)).write_bytes(b"replay")
+  class WithReplay(checkpoint_lib.Checkpoint):
+    def save(self, *words, **options):
+      self.register("replay", _Replay())
+      super().save(*words, **options)
+
+  monkeypatch.setattr(checkpoint_lib, "Checkpoint", WithReplay, raising=False)
+  step = sample.checkpoint(tmp_path / "run")
+  files = sample.passport(step).weight_integrity.weight_files
+  index = [row.path for row in files].index("replay/state.json")
+  role = {f"weight_integrity/weight_files/{index}/role": "training_state"}
+  sample.write(step, **role)
+  sample.sign(step)
+  worlds.evaluate(step)
+  assert len(directory.read_manifest(step).chunks) == 1
+  assert len(list(step.parent.glob("chunks/*/*"))) == 1
   worlds.promote(step, deployment)
-  assert status.status(deployment).path.name.endswith("-30")
-  assert not list(deployment.rglob("chunks"))
+  assert (deployment / "current/replay/state.json").exists()
+  assert not list(deployment.rglob("*.safetensors"))
+  shutil.rmtree(step.parent.parent)
+  assert status.status(deployment).notes == ()
 
 
 @pytest.mark.parametrize("name", ["checkpoints", ".lock", "history.jsonl"])
