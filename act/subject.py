@@ -40,20 +40,6 @@ def prepared_by_code(
   return {key: np.asarray(x) for key, x in flat.items()}
 
 
-def prepared_by_pipeline(
-  directory: pathlib.Path, steps: pipeline.Steps, observations: base.Observation
-) -> Arrays:
-  """Returns the same by the steps of a pipeline, in numpy as on a robot."""
-  keys = pipeline.inputs(steps, "pre")
-  return pipeline.run(
-    steps,
-    "pre",
-    {key: observations[key] for key in keys if key in observations},
-    pipeline.statistics_in(directory),
-    np,
-  )
-
-
 def finished_by_code(
   directory: pathlib.Path, actions: Float[np.ndarray, "*B A"]
 ) -> Float[np.ndarray, "*B A"]:

@@ -81,7 +81,8 @@ def evaluate(
   if video_height < 16 or video_height % 2:
     raise errors.UserError(f"video_height {video_height}: even, 16 or more")
   loaded = load()
-  step = directory.read_manifest(loaded.step_directory).step
+  manifest = directory.read_manifest(loaded.step_directory)
+  step = manifest.step
   output = output or _beside(loaded.step_directory) / f"{step:09d}"
   try:
     output.mkdir(parents=True, exist_ok=True)
@@ -90,7 +91,11 @@ def evaluate(
   found = run(
     loaded.policy, loaded.make_env, seeds, loaded.max_steps, loaded.limit
   )
-  facts = {"checkpoint": str(loaded.step_directory), "step": step}
+  facts = {
+    "checkpoint": str(loaded.step_directory),
+    "step": step,
+    "tree_sha256": manifest.tree_sha256,  # a step of a later run is another
+  }
   seconds = time.monotonic() - start
   results = output / "results.json"
   found.write(results, facts | loaded.facts | {"seconds": round(seconds, 1)})

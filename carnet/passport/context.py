@@ -33,6 +33,8 @@ class Options:
   trust_packages: tuple[str, ...] = ()
   min_signed_utc: str | None = None
   rerun: bool = False
+  entry: str | None = None
+  modules: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)

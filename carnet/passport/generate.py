@@ -45,7 +45,7 @@ def generate(
   if run:
     with tempfile.TemporaryDirectory() as scratch:
       output = pathlib.Path(scratch)
-      measurement = _measure(path, found, output, options, python)
+      measurement = measure(path, found, output, options, python)
       _exchange(path, output)
     listed = files.files(
       context.Context(path), described.roles, described.needed
@@ -90,13 +90,18 @@ def _exchange(path: pathlib.Path, output: pathlib.Path | None) -> None:
     raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
 
 
-def _measure(
+def measure(
   path: pathlib.Path,
   found: schema.Passport,
   output: pathlib.Path,
-  options: Sequence[str],
-  python: str,
+  options: Sequence[str] = (),
+  python: str = sys.executable,
 ) -> measured.Measured:
+  """Returns what a fresh process tells of the policy; assets go to `output`.
+
+  Raises:
+    UserError: nobody knows how to run it, or it does not run.
+  """
   before = output / "draft.json"
   before.write_bytes(schema.encode(found))
   command = [python, "-m", "carnet.passport.dynamic.extract"]

@@ -11,6 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from types import ModuleType
 from typing import Any, Literal
 
+import numpy as np
+
 from carnet import errors
 from carnet.passport import context, operations
 from carnet.passport import steps as steps_lib
@@ -172,6 +174,21 @@ def statistics_from(read: Callable[[str], Any]) -> operations.Statistics:
 def statistics_in(directory: pathlib.Path) -> operations.Statistics:
   """Returns the loader of statistics out of a checkpoint's files."""
   return statistics_from(context.Context(directory).json)
+
+
+def prepare(
+  directory: pathlib.Path, steps: Steps, observations: Mapping[str, Any]
+) -> dict[str, Any]:
+  """Returns what the network gets of observations [N, ...], in numpy.
+
+  This is what a robot runs. Keys that no step reads are left out.
+
+  Raises:
+    UserError: as `run`.
+  """
+  keys = inputs(steps, "pre")
+  given = {key: observations[key] for key in keys if key in observations}
+  return run(steps, "pre", given, statistics_in(directory), np)
 
 
 def _check_given(

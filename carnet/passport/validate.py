@@ -14,6 +14,7 @@ from carnet.passport.checks import (
   pipeline,
   provenance,
   reference,
+  rerun,
   schema,
   signoff,
   smoke,
@@ -33,6 +34,7 @@ CATALOGUE: tuple[outcome.Check, ...] = (
   *reference.CHECKS,
   *provenance.CHECKS,
   *issues.CHECKS,
+  *rerun.CHECKS,
   *signoff.CHECKS,
 )
 _FIRST = "schema"  # without it there is nothing to compare with

@@ -114,6 +114,19 @@ def _add_demands(parser: argparse.ArgumentParser) -> None:
     help="recompute what the passport claims: smoke tests, golden actions",
   )
   add(
+    "--entry",
+    metavar="MODULE:FUNCTION",
+    help="with --rerun: how to run a policy of another program",
+  )
+  add(
+    "--import",
+    dest="modules",
+    metavar="MODULE",
+    action="append",
+    default=[],
+    help="with --rerun: import first, such as an environment's (repeatable)",
+  )
+  add(
     "--skip-section",
     metavar="NAME",
     action="append",
@@ -206,6 +219,8 @@ def _options(flags: argparse.Namespace) -> context.Options:
     trust_packages=tuple(flags.trust_package),
     min_signed_utc=flags.min_signed_utc,
     rerun=flags.rerun,
+    entry=flags.entry,
+    modules=tuple(flags.modules),
   )
 
 

@@ -144,7 +144,7 @@ def test_what_the_pipeline_gives_is_what_the_network_takes(tmp_path):
   path = write(tmp_path / "step", make_config())
   found = contract.describe(path)
   steps = found.transform_pipeline
-  fed = subject.prepared_by_pipeline(path, steps, observations())
+  fed = pipeline.prepare(path, steps, observations())
   graph = found.forward_graph
   assert {k: x.shape[1:] for k, x in fed.items()} == {
     k: x.shape for k, x in graph.inputs.items()
@@ -167,7 +167,7 @@ def test_the_pipeline_is_the_trained_code(tmp_path, mode):
   steps = contract.describe(step).transform_pipeline
   seen = observations(8)
   expected = subject.prepared_by_code(step, seen)
-  found = subject.prepared_by_pipeline(step, steps, seen)
+  found = pipeline.prepare(step, steps, seen)
   assert found.keys() == expected.keys()
   for key, array in expected.items():
     # the last bit of a picture in 0..1, divided by the smallest deviation
@@ -311,7 +311,7 @@ def test_a_feature_without_statistics_is_an_error(tmp_path):
   path = write(tmp_path / "step", make_config(), statistics=lacking)
   steps = contract.describe(path).transform_pipeline
   with pytest.raises(errors.UserError, match="no statistics of 'state'"):
-    subject.prepared_by_pipeline(path, steps, observations())
+    pipeline.prepare(path, steps, observations())
 
 
 @pytest.fixture(scope="module")

@@ -99,7 +99,7 @@ def test_the_pipeline_is_the_trained_code(tmp_path, name):
   found = contract.describe(step)
   steps, seen = found.transform_pipeline, observations(spec, 32)
   expected = subject.prepared_by_code(step, seen)
-  given = subject.prepared_by_pipeline(step, steps, seen)
+  given = pipeline.prepare(step, steps, seen)
   assert given.keys() == expected.keys() == found.forward_graph.inputs.keys()
   for key, array in expected.items():
     assert array.shape[1:] == found.forward_graph.inputs[key].shape

@@ -4,6 +4,8 @@ python -m carnet.passport.dynamic.extract DIRECTORY DRAFT OUTPUT
 """
 
 import argparse
+import dataclasses
+import functools
 import importlib
 import pathlib
 import sys
@@ -12,7 +14,7 @@ import numpy as np
 
 from carnet import cli, errors
 from carnet.checkpoint import digest, manifest
-from carnet.passport import context, measured, schema
+from carnet.passport import context, measured, prepared, schema
 from carnet.passport.dynamic import (
   environment,
   internals,
@@ -29,11 +31,20 @@ def measure(
   output: pathlib.Path,
   entry: str | None = None,
   dataset_path: pathlib.Path | None = None,
+  again: bool = False,
 ) -> measured.Measured:
   """Returns what running the policy of a checkpoint tells.
 
   Writes reference frames and answers below `output`, as the checkpoint will
   have them.
+
+  Args:
+    path: the checkpoint.
+    draft: its passport, or what is known of it so far.
+    output: a directory.
+    entry: "module:function", for a policy of another program.
+    dataset_path: the demonstrations, if they moved.
+    again: ask for answers to the reference frames that are there already.
 
   Raises:
     UserError: nobody knows how to run it, or it does not run.
@@ -52,6 +63,9 @@ def measure(
       "which returns a carnet.passport.dynamic.subject.Subject"
     )
   subject = examine(path, draft.transform_pipeline, dataset_path)
+  if again:
+    frames = functools.partial(_stored, path, draft)
+    subject = dataclasses.replace(subject, frames=frames)
   return measured.Measured(
     library_versions=environment.library_versions(),
     jax_config=environment.jax_config(),
@@ -63,6 +77,24 @@ def measure(
     smoke_results=smoke.run(subject, fed.actions),
     reference_test_vector=reference.write(output, subject, fed),
     norm_round_trip_results=round_trip.run(path, draft, subject),
+  )
+
+
+def _stored(
+  path: pathlib.Path, passport: schema.Passport, count: int
+) -> subject_lib.Frames:
+  """Returns the reference frames of a checkpoint."""
+  vector = passport.reference_test_vector
+  assert vector is not None
+  assert passport.input_contract is not None
+  arrays = prepared.observations(
+    context.Context(path), passport.input_contract, vector
+  )
+  rows = range(min(count, vector.n_frames))
+  return subject_lib.Frames(
+    vector.source_dataset,
+    vector.episode,
+    tuple({name: x[row] for name, x in arrays.items()} for row in rows),
   )
 
 
@@ -85,13 +117,19 @@ def main(words: list[str]) -> None:
   parser.add_argument("output", type=pathlib.Path)
   parser.add_argument("--entry")
   parser.add_argument("--dataset_path", type=pathlib.Path)
+  parser.add_argument("--again", action="store_true")
   parser.add_argument("--import", dest="modules", action="append", default=[])
   given = parser.parse_args(words)
   for name in given.modules:
     importlib.import_module(name)
   draft = schema.read(given.draft)
   found = measure(
-    given.directory, draft, given.output, given.entry, given.dataset_path
+    given.directory,
+    draft,
+    given.output,
+    given.entry,
+    given.dataset_path,
+    given.again,
   )
   (given.output / measured.NAME).write_text(found.model_dump_json())
 
