@@ -11,6 +11,8 @@ from jaxtyping import Shaped, UInt8
 # Correlation of neighbouring pixels: noise has 0 +- 0.02, pictures of the
 # simulators here 0.9 and more.
 _LEAST_CORRELATION = 0.3
+# Noise has all values. A game of a few dots has few, and no smooth surfaces.
+_DRAWN = 4
 # Mean change between frames against their spread: another scene has 1.1.
 _LARGEST_CHANGE = 0.8
 # Von Neumann's ratio, mean square step over variance: noise has 2 (n - 1) / n,
@@ -35,7 +37,7 @@ def faults_of_pictures(
     yield "are flat"
     return
   found = neighbours(pixels)
-  if found < _LEAST_CORRELATION:
+  if found < _LEAST_CORRELATION and len(np.unique(x)) > _DRAWN:
     yield f"are noise: neighbouring pixels correlate by {found:.2f}"
   if len(x) < 2:
     return

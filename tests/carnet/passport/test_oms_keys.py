@@ -96,6 +96,7 @@ def test_private_and_public_are_not_mixed_up(directory):
     b"-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n",
     _public(KEY).replace(b"PUBLIC KEY", b"THING")[:80],
   ],
+  ids=["empty", "binary", "certificate", "unknown"],
 )
 def test_what_is_no_key_is_called_so(directory, pem):
   with pytest.raises(errors.UserError, match="private key is unreadable"):

@@ -219,6 +219,15 @@ def test_made_up_pictures(step, pictures, why):
   assert why in result.finding.evidence
 
 
+def test_a_game_of_dots_is_no_noise():
+  """A ball falls, as in Catch: two values, and no neighbours alike."""
+  pixels = np.zeros((10, 16, 16, 1), np.uint8)
+  for index in range(10):
+    pixels[index, index, 5] = pixels[index, 15, 9] = 255
+  assert realism.neighbours(pixels) < 0.3
+  assert list(realism.faults_of_pictures(pixels)) == []
+
+
 def test_pictures_of_other_scenes_are_no_episode():
   rows, columns = np.meshgrid(np.arange(32), np.arange(32), indexing="ij")
   scenes = np.stack(
