@@ -116,7 +116,7 @@ def check(rows: Collection[Row], advice: str = "") -> None:
     raise faults.MismatchError(
       f"the checkpoint does not fit ({len(bad)} leaves): adapt what is "
       "registered or configured, choose a part by regex, exclude and rename, "
-      f"or leave the rest as it is with strict=False{advice}:{lines}"
+      f"or, in code, leave the rest as it is by strict=False{advice}:{lines}"
     )
 
 
