@@ -24,8 +24,9 @@ from carnet.passport.dynamic import subject as subject_lib
 
 _NEEDED = "agent/(params|buffers)/.*"
 _EPISODE = 0
-# joints that are asked for may lie somewhat beyond those of demonstrations
-_MARGIN = 0.25  # of the range
+# Joints that are asked for may lie somewhat beyond those of demonstrations: by
+# a part of their range, or by deviations that the outputs are scaled by.
+_RANGES, _DEVIATIONS = 0.25, 4.0
 
 
 def examine(
@@ -59,7 +60,7 @@ def examine(
     params=trees.flatten(stored),
     frames=_frames(config, directory, dataset_path),
     calibrate=functools.partial(_calibrate, config, spec, statistics),
-    bounds=_bounds(statistics["action"]),
+    bounds=_bounds(config, statistics["action"]),
     action_statistics=(
       np.asarray(statistics["action"]["mean"]),
       np.asarray(statistics["action"]["std"]),
@@ -138,7 +139,10 @@ def _calibrate(
   return made
 
 
-def _bounds(block: dict[str, Any]) -> subject_lib.Bounds:
+def _bounds(
+  config: config_dict.ConfigDict, block: dict[str, Any]
+) -> subject_lib.Bounds:
   low, high = np.asarray(block["min"]), np.asarray(block["max"])
-  margin = _MARGIN * np.maximum(high - low, 1e-2)
+  least = _DEVIATIONS * max(config.normalization.minimum_std, 1e-3)
+  margin = np.maximum(_RANGES * (high - low), least)
   return subject_lib.Bounds("action_stats", low - margin, high + margin)

