@@ -100,7 +100,8 @@ def browser():
   """Yields a browser that ends with the block."""
   reads, theirs_out = os.pipe()
   theirs_in, writes = os.pipe()
-  with tempfile.TemporaryDirectory() as profile:
+  # its children may still write there when it is gone
+  with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
     process = subprocess.Popen(
       [
         # the protocol's pipe is on descriptors 3 and 4
