@@ -77,11 +77,9 @@ def _expected(
   fresh.model.backbone_weights = ""  # shapes are the same, the file may be gone
   state = jax.eval_shape(lambda: learner.init_state(fresh, spec))
   leaves = trees.flatten(state, "agent")
-  return {
-    path: (tuple(leaf.shape), leaf.dtype.name)
-    for path, leaf in leaves.items()
-    if re.fullmatch(_NEEDED, path)
-  }
+  return subject_lib.shapes(
+    {path: x for path, x in leaves.items() if re.fullmatch(_NEEDED, path)}
+  )
 
 
 def _frames(

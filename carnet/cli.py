@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from absl import app, flags, logging
 
-from carnet import allocator, errors
+from carnet import allocator, errors, terminal
 
 
 def run(
@@ -31,7 +31,9 @@ def run(
     app.run(quiet, flags_parser=parse)
   except errors.UserError as error:
     for note in getattr(error, "__notes__", ()):  # somebody else's traceback
-      sys.stderr.write("".join(f"{printable(x)}\n" for x in note.splitlines()))
+      sys.stderr.write(
+        "".join(f"{terminal.printable(x)}\n" for x in note.splitlines())
+      )
     _fail(str(error))
   except errors.Interrupted as stop:
     sys.stderr.write(f"{stop}; run the same command again to go on\n")
@@ -41,14 +43,8 @@ def run(
     sys.exit(130)
 
 
-def printable(text: str) -> str:
-  """Returns text that a terminal shows and never obeys: escapes are spelled."""
-  # a name in a file may hold what moves the cursor or turns the line around
-  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _fail(message: str) -> None:
-  sys.stderr.write(f"error: {printable(' '.join(message.split()))}\n")
+  sys.stderr.write(f"error: {terminal.printable(' '.join(message.split()))}\n")
   sys.exit(2)
 
 

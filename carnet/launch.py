@@ -5,7 +5,6 @@ This file imports no JAX: what JAX knows comes from `carnet.jax_settings`.
 
 import contextlib
 import datetime
-import importlib.metadata
 import os
 import pathlib
 import platform
@@ -17,6 +16,7 @@ from typing import Any
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import repository, run_context, run_log
+from carnet import versions as versions_lib
 from carnet.checkpoint import digest, directory, documents
 
 LIBRARIES = (
@@ -101,11 +101,8 @@ def command() -> tuple[str, ...]:
 
 def versions(distributions: Iterable[str]) -> dict[str, str]:
   """Returns the versions of Python and of those that are installed."""
-  found = {"python": platform.python_version()}
-  for name in distributions:
-    with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-      found[name] = importlib.metadata.version(name)
-  return found
+  found = versions_lib.installed(distributions)
+  return {"python": platform.python_version()} | found
 
 
 def search_path() -> tuple[str, ...]:

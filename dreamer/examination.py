@@ -54,15 +54,14 @@ def examine(
   loaded = evaluation.load(directory, pipeline=pipeline)
   stored = checkpoint_lib.read(directory, regex=_NEEDED)
   state = jax.eval_shape(lambda: learner.init_state(config, spec)[1])
+  leaves = trees.flatten(state, "agent")
   seed = config.evaluation.first_seed
   return subject_lib.Subject(
     policy=loaded.policy,
     entry_point="dreamer.policy:Policy.act",
-    expected={
-      path: (tuple(leaf.shape), leaf.dtype.name)
-      for path, leaf in trees.flatten(state, "agent").items()
-      if re.fullmatch(_NEEDED, path)
-    },
+    expected=subject_lib.shapes(
+      {path: x for path, x in leaves.items() if re.fullmatch(_NEEDED, path)}
+    ),
     params=trees.flatten(stored),
     frames=functools.partial(_frames, loaded, seed),
     calibrate=functools.partial(_calibrate, spec),

@@ -24,7 +24,7 @@ from typing import Any
 
 from absl import flags
 
-from carnet import cli, errors
+from carnet import cli, errors, terminal
 from carnet.lifecycle import candidates as candidates_lib
 from carnet.lifecycle import deployment as deployment_lib
 from carnet.lifecycle import effective, gate, lines, promotion, rolling_back
@@ -96,7 +96,7 @@ def main(argv: Sequence[str]) -> int:
     _COMMANDS[name](pathlib.Path(words[0]))
     sys.stdout.flush()
   except gate.Refused as error:
-    message = cli.printable(" ".join(str(error).split()))
+    message = terminal.printable(" ".join(str(error).split()))
     sys.stderr.write(f"refused: {message}\n")
     return error.exit_code
   except BrokenPipeError:  # whoever reads, such as head, has seen enough
@@ -160,7 +160,7 @@ def _log(path: pathlib.Path) -> None:
 def _status(path: pathlib.Path) -> None:
   found = status_lib.status(path, _public_key())
   for note in found.notes:
-    sys.stderr.write(f"note: {cli.printable(note)}\n")
+    sys.stderr.write(f"note: {terminal.printable(note)}\n")
   if _PATH.value:
     print(found.path)
   elif _JSON.value:
@@ -220,7 +220,7 @@ def _print_json(facts: Any) -> None:
 
 def _print_lines(found: Iterable[str]) -> None:
   for line in found:
-    print(cli.printable(line))
+    print(terminal.printable(line))
 
 
 def _print_parts(parts: Iterable[Any]) -> None:

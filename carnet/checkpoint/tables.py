@@ -16,7 +16,7 @@ import rich.filesize
 import rich.table
 import rich.text
 
-from carnet import cli
+from carnet import terminal
 from carnet.checkpoint import comparison, inspection, tree
 from carnet.checkpoint import listing as listing_lib
 
@@ -252,7 +252,9 @@ def _table(*columns: str) -> rich.table.Table:
 
 
 def _text(*lines: str) -> rich.text.Text:
-  return rich.text.Text("\n".join(map(cli.printable, lines)), overflow="fold")
+  return rich.text.Text(
+    "\n".join(map(terminal.printable, lines)), overflow="fold"
+  )
 
 
 def _state(damaged: bool, signed: bool = False) -> rich.text.Text:

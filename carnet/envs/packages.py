@@ -3,6 +3,7 @@
 import importlib.metadata
 
 import carnet
+from carnet import versions as versions_lib
 
 # by suite; what else a Gymnasium id runs on is seen from its module
 _OF_SUITE = {
@@ -24,10 +25,4 @@ def versions(name: str) -> dict[str, str]:
   if module:  # of "gym:module:Env-v0"
     owners = importlib.metadata.packages_distributions()
     wanted.extend(owners.get(module, ()))
-  found = {"carnet": carnet.__version__}
-  for package in wanted:
-    try:
-      found[package] = importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
+  return {"carnet": carnet.__version__} | versions_lib.installed(wanted)

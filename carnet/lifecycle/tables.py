@@ -12,7 +12,7 @@ import rich.console
 import rich.table
 import rich.text
 
-from carnet import cli
+from carnet import terminal
 from carnet.lifecycle import candidates as candidates_lib
 from carnet.lifecycle import history as history_lib
 from carnet.lifecycle import records, simulated
@@ -98,7 +98,7 @@ def _cells(row: candidates_lib.Candidate) -> Iterable[str]:
 
 def _state(state: str) -> rich.text.Text:
   style = "bold red" if state.startswith(_INVALID) else ""
-  return rich.text.Text(cli.printable(state), style, overflow="fold")
+  return rich.text.Text(terminal.printable(state), style, overflow="fold")
 
 
 def _table(*columns: str) -> rich.table.Table:
@@ -116,4 +116,4 @@ def _table(*columns: str) -> rich.table.Table:
 
 
 def _text(line: str) -> rich.text.Text:
-  return rich.text.Text(cli.printable(line), overflow="fold")
+  return rich.text.Text(terminal.printable(line), overflow="fold")

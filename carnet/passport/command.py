@@ -7,8 +7,9 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
-from carnet import cli, errors
-from carnet.passport import exit_code
+from carnet import errors, terminal
+from carnet.checkpoint import directory
+from carnet.passport import context, exit_code
 
 
 class Parser(argparse.ArgumentParser):
@@ -38,7 +39,7 @@ def run(
   except errors.UserError as error:
     for note in getattr(error, "__notes__", ()):  # somebody else's traceback
       sys.stderr.write(
-        "".join(f"{cli.printable(x)}\n" for x in note.splitlines())
+        "".join(f"{terminal.printable(x)}\n" for x in note.splitlines())
       )
     return refuse(str(error))
   except BrokenPipeError:  # whoever reads, such as head, has seen enough
@@ -53,8 +54,76 @@ def run(
 
 def refuse(message: str) -> int:
   """Prints one line; returns the exit code of what could not be done."""
-  sys.stderr.write(f"error: {cli.printable(' '.join(message.split()))}\n")
+  sys.stderr.write(f"error: {terminal.printable(' '.join(message.split()))}\n")
   return int(exit_code.ExitCode.UNUSABLE)
+
+
+def resolve(path: pathlib.Path) -> pathlib.Path:
+  """Returns the directory of the passport; else the newest complete step."""
+  if os.path.lexists(path / directory.PASSPORT):
+    return path
+  return directory.resolve(path)
+
+
+def add_surroundings(parser: argparse.ArgumentParser) -> None:
+  """Adds the flags of `surroundings`."""
+  add = parser.add_argument_group("what to compare with").add_argument
+  add(
+    "--target-repo",
+    metavar="PATH",
+    type=folder,
+    help="working tree of the repository that will run the policy",
+  )
+  add(
+    "--dataset-path",
+    metavar="PATH",
+    type=existing,
+    help="the data that it was trained on",
+  )
+  add(
+    "--device-map",
+    metavar="FILE",
+    type=file,
+    help="JSON: the serial number and USB path of each camera here",
+  )
+  add(
+    "--trust-package",
+    metavar="NAME",
+    action="append",
+    default=[],
+    help="a package that the model's class may be imported from (repeatable)",
+  )
+
+
+def add_running(parser: argparse.ArgumentParser) -> None:
+  """Adds --entry and --import: how a policy of another program runs."""
+  add = parser.add_argument_group("how to run the policy").add_argument
+  add(
+    "--entry",
+    metavar="MODULE:FUNCTION",
+    help="how to run a policy of another program: returns a Subject",
+  )
+  add(
+    "--import",
+    dest="modules",
+    metavar="MODULE",
+    action="append",
+    default=[],
+    help="import first, such as the module of an environment (repeatable)",
+  )
+
+
+def surroundings(flags: argparse.Namespace) -> context.Options:
+  """Returns what the flags of `add_surroundings` and `add_running` say."""
+  return context.Options(
+    target_repo=flags.target_repo,
+    dataset_path=flags.dataset_path,
+    device_map=flags.device_map,
+    trust_packages=tuple(flags.trust_package),
+    rerun=flags.rerun,
+    entry=flags.entry,
+    modules=tuple(flags.modules),
+  )
 
 
 def existing(text: str) -> pathlib.Path:

@@ -22,6 +22,7 @@ from carnet import errors
 from carnet.passport import contract, fields, history, model, shown, steps
 
 GROUP = "carnet.families"
+EXAMINATIONS = "carnet.examinations"  # see carnet.passport.dynamic.subject
 
 
 @dataclasses.dataclass(frozen=True)

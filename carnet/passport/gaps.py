@@ -7,7 +7,7 @@ from typing import Any
 
 import pydantic
 
-from carnet import cli
+from carnet import terminal
 from carnet.passport import schema
 
 FILES = "generate-passport, from files that a launch of ours writes"
@@ -168,7 +168,7 @@ def text(passport: schema.Passport) -> str:
     if rows:
       lines.append(f"by {who}")
     lines += [f"  {_name(gap):<{width}}  {gap.what}" for gap in rows]
-  return "\n".join(map(cli.printable, lines))
+  return "\n".join(map(terminal.printable, lines))
 
 
 def _name(gap: Gap) -> str:

@@ -41,7 +41,7 @@ def generate(
     UserError: what is missing, dirty or contradictory; nothing is written.
   """
   described = draft.describe(path)
-  found = draft.make(path, told)
+  found = draft.make(path, told, described)
   if run:
     with tempfile.TemporaryDirectory() as scratch:
       output = pathlib.Path(scratch)

@@ -17,7 +17,7 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from carnet import cli
+from carnet import terminal
 from carnet.checkpoint import directory
 from carnet.passport import command, gaps, generate, schema, strict_json
 from carnet.passport.static import draft, given
@@ -67,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
     help="JSON of a known issue, as the schema has it; may be repeated",
   )
   _add_second_phase(parser)
+  command.add_running(parser)
   return parser
 
 
@@ -82,19 +83,6 @@ def _add_second_phase(parser: argparse.ArgumentParser) -> None:
     metavar="PATH",
     type=pathlib.Path,
     help="the demonstrations, if they are not where the run had them",
-  )
-  add(
-    "--entry",
-    metavar="MODULE:FUNCTION",
-    help="how to run a policy of another program: returns a Subject",
-  )
-  add(
-    "--import",
-    dest="modules",
-    metavar="MODULE",
-    action="append",
-    default=[],
-    help="import first, such as the module of an environment of yours",
   )
   add(
     "--python",
@@ -125,7 +113,7 @@ def _run(flags: argparse.Namespace) -> int:
   found = generate.generate(
     path, told, not flags.static_only, options, flags.python
   )
-  print(cli.printable(str(path / directory.PASSPORT)))
+  print(terminal.printable(str(path / directory.PASSPORT)))
   print(gaps.text(found))
   return 0
 

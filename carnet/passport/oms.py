@@ -12,7 +12,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from carnet import errors, paths
+from carnet import errors, paths, terminal
 from carnet.checkpoint import directory as directory_lib
 from carnet.checkpoint import integrity
 from carnet.passport import oms_format, oms_keys, plain_tree
@@ -44,8 +44,8 @@ class SignatureError(errors.UserError):
   """
 
   def __init__(self, message: str, faults: Iterable[str] = ()) -> None:
-    super().__init__(oms_format.escaped(message))
-    self.faults = tuple(map(oms_format.escaped, faults))
+    super().__init__(terminal.printable(message))
+    self.faults = tuple(map(terminal.printable, faults))
 
 
 def sign(
@@ -144,7 +144,7 @@ def _digests(
     problems += [fault for path in sorted(files) if (fault := _unfit(path))]
     if problems:
       raise errors.UserError(
-        oms_format.escaped(f"cannot sign {_summary(directory, problems)}")
+        terminal.printable(f"cannot sign {_summary(directory, problems)}")
       )
     if not files:
       raise errors.UserError(f"cannot sign {directory}: it has no files")

@@ -18,6 +18,7 @@ from typing import Any
 
 from carnet import paths
 from carnet.checkpoint import documents
+from carnet.passport import shown, strict_json
 
 MEDIA_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 PAYLOAD_TYPE = "application/vnd.in-toto+json"
@@ -27,7 +28,6 @@ PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 LARGEST_BYTES = 1 << 24
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_SHOWN = 100  # characters of a text from the file that a message repeats
 _NAMES: dict[type, str] = {dict: "an object", list: "a list", str: "a text"}
 
 
@@ -98,7 +98,7 @@ def decode_statement(payload: bytes) -> Statement:
   for resource in _get(predicate, "resources", list):
     path, sha256 = _resource(resource)
     if path in digests:
-      raise ValueError(f"{shown(path)} is listed twice")
+      raise ValueError(f"{shown.cut(path)} is listed twice")
     digests[path] = sha256
   root = _get(_get(subject, "digest", dict), "sha256", str)
   if root != _root(digests.values()):
@@ -150,23 +150,13 @@ def decode_bundle(content: bytes) -> Envelope:
   )
 
 
-def shown(text: str) -> str:
-  """Returns the beginning of a text from a file, fit for a terminal."""
-  return escaped(text if len(text) <= _SHOWN else text[:_SHOWN] + "...")
-
-
-def escaped(text: str) -> str:
-  """Returns a text in which control characters are spelled out."""
-  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
-
-
 def _check_serialization(found: Mapping[str, Any]) -> None:
   method = _get(found, "method", str)
   algorithm = _get(found, "hash_type", str)
   if (method, algorithm) != ("files", "sha256"):
     raise ValueError(
-      f"it lists {shown(method)} by {shown(algorithm)}: sign files by sha256, "
-      "as the model_signing command does unless told otherwise"
+      f"it lists {shown.cut(method)} by {shown.cut(algorithm)}: sign files by "
+      "sha256, as the model_signing command does unless told otherwise"
     )
 
 
@@ -186,28 +176,7 @@ def _root(digests: Iterable[str]) -> str:
 
 
 def _decode(content: bytes) -> Any:
-  """Returns bounded JSON in which each key is once."""
-  if len(content) > LARGEST_BYTES:
-    raise ValueError(
-      f"it has {len(content)} bytes: at most {LARGEST_BYTES} are read"
-    )
-  documents.decode(content, "it")  # refuses what is nested deeply
-  return json.loads(
-    content.decode(), object_pairs_hook=_unique, parse_constant=_constant
-  )
-
-
-def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-  found: dict[str, Any] = {}
-  for key, value in pairs:
-    if key in found:
-      raise ValueError(f"the key {shown(key)} is there twice")
-    found[key] = value
-  return found
-
-
-def _constant(name: str) -> Any:
-  raise ValueError(f"{name} is no number of JSON")
+  return strict_json.decode(content, "it", LARGEST_BYTES, LARGEST_BYTES)
 
 
 def _object(value: Any, place: str) -> dict[str, Any]:
@@ -237,13 +206,13 @@ def _get(
 
 def _same(found: str, expected: str, place: str) -> None:
   if found != expected:
-    raise ValueError(f"{place} is {shown(found)}, expected {expected}")
+    raise ValueError(f"{place} is {shown.cut(found)}, expected {expected}")
 
 
 def _closed(found: Mapping[str, Any], *known: str) -> None:
   for key in found:
     if key not in known:
-      raise ValueError(f"the key {shown(key)} is unknown")
+      raise ValueError(f"the key {shown.cut(key)} is unknown")
 
 
 def _bytes(found: Mapping[str, Any], key: str) -> bytes:

@@ -7,7 +7,6 @@ check that was asked to run it does; no checkpoint can name it.
 
 import functools
 import importlib
-import importlib.metadata
 from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
@@ -36,7 +35,7 @@ def by_code(found: context.Context) -> Code | None:
   """
   config = found.json(found.passport.provenance.config_path)
   agent = config.get("agent") if isinstance(config, dict) else None
-  for entry in importlib.metadata.entry_points(group=family.GROUP):
+  for entry in family.entries(family.GROUP):
     if entry.name == agent:
       package = entry.module.rpartition(".")[0]
       try:

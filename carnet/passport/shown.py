@@ -1,5 +1,7 @@
 """Texts from strangers' files, as a line of a report may repeat them."""
 
+from carnet import terminal
+
 LONGEST = 200  # characters
 
 
@@ -7,4 +9,4 @@ def cut(value: object, longest: int = LONGEST) -> str:
   """Returns a text without control characters, cut at `longest`."""
   text = str(value)
   short = text if len(text) <= longest else text[:longest] + "..."
-  return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in short)
+  return terminal.printable(short)

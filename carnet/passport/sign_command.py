@@ -19,11 +19,10 @@ import pathlib
 import sys
 from collections.abc import Sequence
 
-from carnet import cli, errors
+from carnet import errors, terminal
 from carnet.checkpoint import directory
 from carnet.passport import (
   command,
-  context,
   exit_code,
   formats,
   schema,
@@ -58,27 +57,19 @@ def _parser() -> argparse.ArgumentParser:
     metavar="NAME",
     help="environment variable that holds the key's password",
   )
-  add("--target-repo", metavar="PATH", type=command.folder)
-  add("--dataset-path", metavar="PATH", type=command.existing)
-  add("--device-map", metavar="FILE", type=command.file)
-  add("--trust-package", metavar="NAME", action="append", default=[])
   add("--rerun", action="store_true", help="recompute what is claimed first")
+  command.add_running(parser)
+  command.add_surroundings(parser)
   return parser
 
 
 def _run(flags: argparse.Namespace) -> int:
-  path = _resolve(flags.checkpoint)
+  path = command.resolve(flags.checkpoint)
   request = sign.Request(
     reason=flags.reason,
     signer=flags.signer,
     key=_key(flags),
-    options=context.Options(
-      target_repo=flags.target_repo,
-      dataset_path=flags.dataset_path,
-      device_map=flags.device_map,
-      trust_packages=tuple(flags.trust_package),
-      rerun=flags.rerun,
-    ),
+    options=command.surroundings(flags),
     dry_run=flags.dry_run,
   )
   try:
@@ -92,16 +83,10 @@ def _run(flags: argparse.Namespace) -> int:
     return 0
   place = path / directory.SIGNOFF
   print(
-    f"{cli.printable(str(place))}: {signoff.verdict}, "
+    f"{terminal.printable(str(place))}: {signoff.verdict}, "
     f"{len(signoff.files)} files, {len(report.results)} checks"
   )
   return 0
-
-
-def _resolve(path: pathlib.Path) -> pathlib.Path:
-  if os.path.lexists(path / directory.PASSPORT):
-    return path
-  return directory.resolve(path)
 
 
 def _key(flags: argparse.Namespace) -> sign.Key | None:

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from carnet import cli, errors
+from carnet import errors, terminal
 from carnet.passport import context, contract, schema
 
 COLUMNS = ("mean", "std", "min", "q01", "q99", "max")
@@ -100,19 +100,19 @@ def _feature(
   found: context.Context, pin: tuple[str, str], names: tuple[str, ...]
 ) -> Feature:
   file, key = pin
-  told = Feature(cli.printable(key), cli.printable(file))
+  told = Feature(terminal.printable(key), terminal.printable(file))
   try:
     block = found.json(file)
     columns = _columns(block[key])
   except errors.UserError as error:
-    return dataclasses.replace(told, fault=cli.printable(str(error)))
+    return dataclasses.replace(told, fault=terminal.printable(str(error)))
   except (KeyError, TypeError, ValueError, RecursionError):
     return dataclasses.replace(told, fault="the file has no such statistics")
   width = min((len(column) for column in columns.values()), default=0)
   if len(names) != width:
     names = tuple(str(index) for index in range(width))
   return dataclasses.replace(
-    told, names=tuple(map(cli.printable, names)), columns=columns
+    told, names=tuple(map(terminal.printable, names)), columns=columns
   )
 
 

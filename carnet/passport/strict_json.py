@@ -26,7 +26,10 @@ def read(path: pathlib.Path, largest_bytes: int = LARGEST_BYTES) -> bytes:
 
 
 def decode(
-  content: bytes, where: str, largest_bytes: int = LARGEST_BYTES
+  content: bytes,
+  where: str,
+  largest_bytes: int = LARGEST_BYTES,
+  longest_text: int = fields.LARGEST_TEXT,
 ) -> Any:
   """Returns the value of JSON `content`, which messages call `where`.
 
@@ -49,7 +52,7 @@ def decode(
     )
   except (ValueError, RecursionError) as error:
     raise errors.UserError(f"{where} is no sound JSON: {error}") from error
-  _check_texts(value, where)
+  _check_texts(value, where, longest_text)
   return value
 
 
@@ -96,14 +99,13 @@ def _int(text: str) -> int:
   return int(text)
 
 
-def _check_texts(value: Any, where: str) -> None:
+def _check_texts(value: Any, where: str, longest: int) -> None:
   rest = [value]
   while rest:
     item = rest.pop()
-    if isinstance(item, str) and len(item) > fields.LARGEST_TEXT:
+    if isinstance(item, str) and len(item) > longest:
       raise errors.UserError(
-        f"{where} holds a text of {len(item)} characters: at most "
-        f"{fields.LARGEST_TEXT}"
+        f"{where} holds a text of {len(item)} characters: at most {longest}"
       )
     if isinstance(item, dict):
       rest += [*item.keys(), *item.values()]

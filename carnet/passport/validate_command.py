@@ -13,14 +13,14 @@ exit codes:
 """
 
 import argparse
+import dataclasses
 import datetime
 import os
 import pathlib
 import sys
 from collections.abc import Sequence
 
-from carnet import cli, errors
-from carnet.checkpoint import directory
+from carnet import errors, terminal
 from carnet.passport import command, context, formats, statistics, validate
 from carnet.passport.formats import catalogue, rows
 
@@ -42,7 +42,7 @@ def _run(flags: argparse.Namespace) -> int:
     return 0
   if flags.checkpoint is None:
     raise errors.UserError("CHECKPOINT is missing (--help shows the usage)")
-  path = _resolve(flags.checkpoint)
+  path = command.resolve(flags.checkpoint)
   for place in (flags.output, flags.html):
     _check_place(place, path)
   found = context.Context(path, _options(flags))
@@ -70,7 +70,7 @@ def _write_page(
   from carnet.passport import page  # only who asks for a page pays for it
 
   _write(page.build(told, found), place)
-  sys.stderr.write(f"report: {cli.printable(str(place))}\n")
+  sys.stderr.write(f"report: {terminal.printable(str(place))}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -79,7 +79,8 @@ def _parser() -> argparse.ArgumentParser:
     "checkpoint", metavar="CHECKPOINT", nargs="?", type=pathlib.Path
   )
   _add_demands(parser)
-  _add_surroundings(parser)
+  command.add_running(parser)
+  command.add_surroundings(parser)
   _add_output(parser)
   return parser
 
@@ -114,53 +115,11 @@ def _add_demands(parser: argparse.ArgumentParser) -> None:
     help="recompute what the passport claims: smoke tests, golden actions",
   )
   add(
-    "--entry",
-    metavar="MODULE:FUNCTION",
-    help="with --rerun: how to run a policy of another program",
-  )
-  add(
-    "--import",
-    dest="modules",
-    metavar="MODULE",
-    action="append",
-    default=[],
-    help="with --rerun: import first, such as an environment's (repeatable)",
-  )
-  add(
     "--skip-section",
     metavar="NAME",
     action="append",
     default=[],
     help="leave a section out; it counts as not checked (repeatable)",
-  )
-
-
-def _add_surroundings(parser: argparse.ArgumentParser) -> None:
-  add = parser.add_argument_group("what to compare with").add_argument
-  add(
-    "--target-repo",
-    metavar="PATH",
-    type=command.folder,
-    help="working tree of the repository that will run the policy",
-  )
-  add(
-    "--dataset-path",
-    metavar="PATH",
-    type=command.existing,
-    help="the data that it was trained on",
-  )
-  add(
-    "--device-map",
-    metavar="FILE",
-    type=command.file,
-    help="JSON: the serial number and USB path of each camera here",
-  )
-  add(
-    "--trust-package",
-    metavar="NAME",
-    action="append",
-    default=[],
-    help="a package that the model's class may be imported from (repeatable)",
   )
 
 
@@ -209,25 +168,13 @@ def _time(text: str) -> str:
 
 
 def _options(flags: argparse.Namespace) -> context.Options:
-  return context.Options(
+  return dataclasses.replace(
+    command.surroundings(flags),
     require_signoff=flags.require_signoff,
     public_key=flags.public_key,
-    target_repo=flags.target_repo,
-    dataset_path=flags.dataset_path,
-    device_map=flags.device_map,
     skip_sections=tuple(flags.skip_section),
-    trust_packages=tuple(flags.trust_package),
     min_signed_utc=flags.min_signed_utc,
-    rerun=flags.rerun,
-    entry=flags.entry,
-    modules=tuple(flags.modules),
   )
-
-
-def _resolve(path: pathlib.Path) -> pathlib.Path:
-  if os.path.lexists(path / directory.PASSPORT):
-    return path
-  return directory.resolve(path)
 
 
 def _check_place(place: pathlib.Path | None, checkpoint: pathlib.Path) -> None:

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from carnet import cli
+from carnet import terminal
 
 ROOT = pathlib.Path(__file__).parents[2]
 SCRIPT = """
@@ -113,4 +113,4 @@ def test_an_error_obeys_no_escape_of_a_file():
   ],
 )
 def test_printable(text, shown):
-  assert cli.printable(text) == shown
+  assert terminal.printable(text) == shown

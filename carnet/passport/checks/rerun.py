@@ -4,9 +4,11 @@ A fresh process runs it, on the reference frames of the checkpoint: no dataset
 is needed.
 """
 
+import dataclasses
 import functools
 import pathlib
 import tempfile
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,19 +21,28 @@ from carnet.passport import (
   outcome,
 )
 
-_EXAMINATIONS = "carnet.examinations"
 _BUCKETS = tuple(model.SmokeResults.model_fields)[2:]
 
 
+@dataclasses.dataclass(frozen=True)
+class Again:
+  """What a fresh process told, and its answers to the reference frames."""
+
+  measured: measured.Measured
+  answers: np.ndarray
+
+
+Context = context.Context
+_Judge = Callable[[Context, Again], outcome.Finding]
+
+
 @functools.lru_cache(maxsize=1)  # all checks below ask for one run
-def _again(
-  found: context.Context,
-) -> tuple[measured.Measured, np.ndarray] | None:
-  """Returns what is measured, and the answers; None if nobody can run it."""
+def _again(found: Context) -> Again | None:
+  """Returns what is measured now; None if nobody can run the policy."""
   options = found.options
   passport = found.passport
   config = found.json(passport.provenance.config_path)
-  agents = {entry.name for entry in family.entries(_EXAMINATIONS)}
+  agents = {entry.name for entry in family.entries(family.EXAMINATIONS)}
   if options.entry is None and config.get("agent") not in agents:
     return None
   words = ["--again", *(f"--import={name}" for name in options.modules)]
@@ -43,36 +54,41 @@ def _again(
     vector = got.reference_test_vector
     assert vector is not None  # stored frames were given
     answers = np.load(output / vector.expected_actions_path, allow_pickle=False)
-  return got, answers
+  return Again(got, answers)
 
 
-def _needs(found: context.Context) -> outcome.Finding | None:
-  """Returns why nothing can be run, or None."""
-  passport = found.passport
-  if passport.input_contract is None or passport.reference_test_vector is None:
-    return outcome.not_checked(
-      "there is no contract, or no reference data", "generate-passport"
-    )
-  if _again(found) is None:
-    return outcome.not_checked(
-      "nobody here knows how to run this policy", "--entry MODULE:FUNCTION"
-    )
-  return None
+def _measured_again(check: _Judge) -> Callable[[Context], outcome.Finding]:
+  """Makes a check out of one that is told what was measured."""
+
+  @functools.wraps(check)
+  def run(found: Context) -> outcome.Finding:
+    passport = found.passport
+    vector = passport.reference_test_vector
+    if passport.input_contract is None or vector is None:
+      return outcome.not_checked(
+        "there is no contract, or no reference data", "generate-passport"
+      )
+    again = _again(found)
+    if again is None:
+      return outcome.not_checked(
+        "nobody here knows how to run this policy", "--entry MODULE:FUNCTION"
+      )
+    return check(found, again)
+
+  return run
 
 
-def golden_replay(found: context.Context) -> outcome.Finding:
+@_measured_again
+def golden_replay(found: Context, again: Again) -> outcome.Finding:
   """Pass: the policy answers the reference frames as it did when issued.
 
   Fail: an action differs by more than atol + rtol |expected|. Not checked:
   without --rerun, or where nobody can run the policy.
   """
-  if missing := _needs(found):
-    return missing
-  vector, again = found.passport.reference_test_vector, _again(found)
-  assert vector is not None
-  assert again is not None
+  vector = found.passport.reference_test_vector
+  assert vector is not None  # there would be nothing to answer
   expected = found.array(vector.expected_actions_path)
-  answers = again[1]
+  answers = again.answers
   if answers.shape != expected.shape:
     return outcome.failed(
       "the policy's answers have another shape",
@@ -95,16 +111,13 @@ def golden_replay(found: context.Context) -> outcome.Finding:
   return outcome.passed(f"{len(answers)} frames, differing by {worst:.3g}")
 
 
-def smoke_recomputed(found: context.Context) -> outcome.Finding:
+@_measured_again
+def smoke_recomputed(found: Context, again: Again) -> outcome.Finding:
   """Pass: all five buckets again. Fail: one not. Not checked: no rerun."""
-  if missing := _needs(found):
-    return missing
-  again = _again(found)
-  assert again is not None
   failing = [
     name
     for name in _BUCKETS
-    if getattr(again[0].smoke_results, name).status == "fail"
+    if getattr(again.measured.smoke_results, name).status == "fail"
   ]
   if failing:
     return outcome.failed(
@@ -116,13 +129,10 @@ def smoke_recomputed(found: context.Context) -> outcome.Finding:
   return outcome.passed(f"{len(_BUCKETS)} buckets, recomputed")
 
 
-def norm_round_trip_recomputed(found: context.Context) -> outcome.Finding:
+@_measured_again
+def norm_round_trip_recomputed(found: Context, again: Again) -> outcome.Finding:
   """Pass: all invertible steps come back. Fail: else. Not checked: no rerun."""
-  if missing := _needs(found):
-    return missing
-  again = _again(found)
-  assert again is not None
-  now = again[0].norm_round_trip_results
+  now = again.measured.norm_round_trip_results
   told = found.passport.norm_round_trip_results or ()
   lost = [row.step_index for row in now if row.status == "fail"]
   if lost or {r.step_index for r in now} != {r.step_index for r in told}:
@@ -136,13 +146,13 @@ def norm_round_trip_recomputed(found: context.Context) -> outcome.Finding:
   return outcome.passed(f"{len(now)} steps, worst error {worst:.3g}")
 
 
-def state_dict_recomputed(found: context.Context) -> outcome.Finding:
+@_measured_again
+def state_dict_recomputed(found: Context, again: Again) -> outcome.Finding:
   """Pass: leaves fit the code here. Fail: else. Not checked: no rerun."""
-  if missing := _needs(found):
-    return missing
-  again = _again(found)
-  assert again is not None
-  told, now = found.passport.model_internals.state_dict, again[0].state_dict
+  told, now = (
+    found.passport.model_internals.state_dict,
+    again.measured.state_dict,
+  )
   if now != told:
     return outcome.failed(
       "the model's code expects other leaves than when it was issued",

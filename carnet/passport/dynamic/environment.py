@@ -1,12 +1,11 @@
 """The versions and settings under which a policy was measured."""
 
-import importlib.metadata
 import pathlib
 import platform
 
 import jax
 
-from carnet import jax_settings, run_context
+from carnet import jax_settings, run_context, versions
 from carnet.passport import model
 
 _WANTED = (
@@ -18,13 +17,8 @@ _WANTED = (
 
 def library_versions() -> dict[str, str]:
   """Returns the versions of what computes actions, as installed here."""
-  found = {"python": platform.python_version()}
-  for name in _WANTED:
-    try:
-      found[name] = importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-      continue
-  return found
+  found = versions.installed(_WANTED)
+  return {"python": platform.python_version()} | found
 
 
 def describe(directory: pathlib.Path) -> model.Environment:

@@ -12,7 +12,7 @@ import sys
 
 import numpy as np
 
-from carnet import cli, errors
+from carnet import errors, terminal
 from carnet.checkpoint import digest, manifest
 from carnet.passport import context, measured, prepared, schema
 from carnet.passport.dynamic import (
@@ -138,5 +138,5 @@ if __name__ == "__main__":
   try:
     main(sys.argv[1:])
   except errors.UserError as error:
-    sys.stderr.write(cli.printable(" ".join(str(error).split())) + "\n")
+    sys.stderr.write(terminal.printable(" ".join(str(error).split())) + "\n")
     sys.exit(2)

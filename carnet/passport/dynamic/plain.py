@@ -60,10 +60,7 @@ def subject(
   return subject_lib.Subject(
     policy=Policy(apply, params),
     entry_point=f"{apply.__module__}:{apply.__qualname__}",
-    expected={
-      path: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
-      for path, leaf in _leaves(expected, item).items()
-    },
+    expected=subject_lib.shapes(_leaves(expected, item)),
     params={
       path: np.asarray(leaf) for path, leaf in _leaves(params, item).items()
     },

@@ -20,7 +20,6 @@ from carnet import errors, rollout
 from carnet.envs import base
 from carnet.passport import family
 
-GROUP = "carnet.examinations"
 _STEPS = 4  # of an episode, for a recurrent policy
 
 
@@ -80,7 +79,7 @@ def find(agent: str, entry: str | None) -> Examine | None:
   """
   if entry:
     return _named(entry)
-  for found in family.entries(GROUP):
+  for found in family.entries(family.EXAMINATIONS):
     if found.name == agent:
       return found.load()
   return None
@@ -94,6 +93,14 @@ def _named(entry: str) -> Examine:
     raise errors.UserError(
       f"--entry={entry}: {error}; give module:function, PYTHONPATH says where"
     ) from error
+
+
+def shapes(leaves: Mapping[str, Any]) -> dict[str, tuple[tuple[int, ...], str]]:
+  """Returns shape and dtype by path, as `Subject.expected` has them."""
+  return {
+    path: (tuple(leaf.shape), np.dtype(leaf.dtype).name)
+    for path, leaf in leaves.items()
+  }
 
 
 def ask(

@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import re
 
-from carnet import cli
+from carnet import terminal
 from carnet.checkpoint import directory
 from carnet.passport import exit_code, outcome
 from carnet.passport.formats import pointer
@@ -123,7 +123,7 @@ def plain(text: str) -> str:
   """Returns text of bounded length in which control characters are spelled."""
   if len(text) > _LONGEST:
     text = f"{text[:_LONGEST]}... ({len(text)} characters)"
-  return cli.printable(text)
+  return terminal.printable(text)
 
 
 def _row(result: outcome.Result) -> Row:

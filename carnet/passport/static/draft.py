@@ -15,8 +15,15 @@ from carnet.passport import context, family, history, model, schema
 from carnet.passport.static import files, given, internals, provenance
 
 
-def make(path: pathlib.Path, told: given.Given) -> schema.Passport:
+def make(
+  path: pathlib.Path, told: given.Given, described: family.Description
+) -> schema.Passport:
   """Returns the passport of a checkpoint, as far as its files tell.
+
+  Args:
+    path: a step directory, or that of another program.
+    told: what the caller tells.
+    described: of `describe`.
 
   Raises:
     UserError: no config.json, a dirty repository, or facts that contradict
@@ -24,7 +31,6 @@ def make(path: pathlib.Path, told: given.Given) -> schema.Passport:
   """
   found = context.Context(path)
   config = _config(found)
-  described = describe(path)
   launch = run_context.read(path)
   return schema.Passport(
     schema_version="1.0",

@@ -9,14 +9,15 @@ import oms_sample
 import pytest
 from hypothesis import strategies
 
-from carnet.passport import oms, oms_format, oms_keys
+from carnet.passport import fields, oms, oms_format, oms_keys
 
 KEY = oms_sample.private()
 PUBLIC = oms.public_key(KEY)
+LARGEST = fields.LARGEST_INTEGER
 JSON = strategies.recursive(
   strategies.none()
   | strategies.booleans()
-  | strategies.integers()
+  | strategies.integers(-LARGEST, LARGEST)  # others are refused everywhere
   | strategies.floats(allow_nan=False, allow_infinity=False)
   | strategies.text()
   | strategies.sampled_from(["", "..", "/etc/passwd", "a/../b", "\x1b[2J"]),
@@ -204,13 +205,13 @@ def test_statements_are_checked_part_by_part(
 @pytest.mark.parametrize(
   ("content", "message"),
   [
-    (b"", "is not JSON"),
-    (b"{", "is not JSON"),
-    (b"[" * 100_000, "is not JSON|nested"),
-    (b"[" * 120 + b"]" * 120, "nested in more than 100 levels"),
-    (b'{"a": 1, "a": 2}', "the key a is there twice"),
+    (b"", "no sound JSON"),
+    (b"{", "no sound JSON"),
+    (b"[" * 100_000, "nested in more than 64 levels"),
+    (b"[" * 120 + b"]" * 120, "nested in more than 64 levels"),
+    (b'{"a": 1, "a": 2}', "the key 'a' is there twice"),
     (b'{"a": NaN}', "NaN is no number of JSON"),
-    (b'{"a": ' + b"9" * 5000 + b"}", "is not JSON"),
+    (b'{"a": ' + b"9" * 5000 + b"}", "beyond 2\\^53"),
     (b"\xef\xbb\xbf{}", "BOM|is not an object|mediaType"),
     ('{"a": 1}'.encode("utf-16"), "malformed"),
     (b" " * (1 << 24) + b"{}", "16777218 bytes: at most 16777216 are read"),

@@ -10,26 +10,14 @@ import pickle
 import subprocess
 import sys
 
+import checking
 import numpy as np
 import pytest
 import sample
 
-from carnet.checkpoint import digest, directory, manifest
+from carnet.checkpoint import directory
 
 WORKER = pathlib.Path(__file__).parents[1] / "hostile_worker.py"
-
-
-def _reseal(step, change=lambda body: None):
-  path = step / manifest.NAME
-  body = json.loads(path.read_bytes())
-  for row in body["files"]:
-    place = step / row["path"]
-    row |= {"size_bytes": place.stat().st_size, "sha256": digest.file(place)}
-  change(body)
-  del body["sha256"]
-  path.write_bytes(manifest.seal(body))
-  sample.write(step)
-  sample.sign(step)
 
 
 def _metadata(step, change):
@@ -37,7 +25,7 @@ def _metadata(step, change):
   body = json.loads(path.read_bytes())
   change(body)
   path.write_text(json.dumps(body))
-  _reseal(step)
+  checking.reseal(step)
 
 
 def _key(text):
@@ -76,7 +64,7 @@ def _bomb(shape):
       row = next(x for x in body["leaves"] if x["path"].endswith("bias"))
       row |= {"shape": [shape], "size_bytes": 4 * shape}
 
-    _reseal(step, change)
+    checking.reseal(step, change)
 
   return forge
 
@@ -116,12 +104,12 @@ class _Evil:
 def _object_array(step):
   path = step / sample.STATES_PATH
   np.save(path, np.array([_Evil()], object), allow_pickle=True)
-  _reseal(step)
+  checking.reseal(step)
 
 
 def _pickled_config(step):
   (step / "config.json").write_bytes(pickle.dumps(_Evil()))
-  _reseal(step)
+  checking.reseal(step)
 
 
 def _huge_array(step):
@@ -130,7 +118,7 @@ def _huge_array(step):
   path = step / sample.STATES_PATH
   magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
   path.write_bytes(magic + header)
-  _reseal(step)
+  checking.reseal(step)
 
 
 def _outside(step):

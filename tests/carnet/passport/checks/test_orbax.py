@@ -7,7 +7,7 @@ import checking
 import pytest
 import sample
 
-from carnet.checkpoint import digest, directory, manifest
+from carnet.checkpoint import directory, manifest
 from carnet.passport import byte_budget, outcome
 
 METADATA = "agent/_METADATA"
@@ -19,20 +19,7 @@ def _edit(step, name, change):
   body = json.loads(path.read_bytes())
   change(body)
   path.write_text(json.dumps(body))
-  _reseal(step)
-
-
-def _reseal(step, change=lambda body: None):
-  path = step / manifest.NAME
-  body = json.loads(path.read_bytes())
-  for row in body["files"]:
-    place = step / row["path"]
-    row |= {"size_bytes": place.stat().st_size, "sha256": digest.file(place)}
-  change(body)
-  del body["sha256"]
-  path.write_bytes(manifest.seal(body))
-  sample.write(step)
-  sample.sign(step)
+  checking.reseal(step)
 
 
 def _rekey(old, *keys, key_type=2):
@@ -89,7 +76,7 @@ def test_t9_more_bytes_than_the_files_hold_are_refused(step):
     row = next(x for x in body["leaves"] if x["path"].endswith("bias"))
     row |= {"shape": [1 << 28], "size_bytes": 1 << 30}
 
-  _reseal(step, bomb)
+  checking.reseal(step, bomb)
   found = checking.one(step, "orbax_metadata_safe")
   assert f"leaves of {1 << 30} bytes are in files of" in found.evidence
   assert checking.red(step) == ["orbax_metadata_safe"]
@@ -100,7 +87,7 @@ def test_t10_a_huge_declared_shape_is_refused(step):
     row = next(x for x in body["leaves"] if x["path"].endswith("bias"))
     row |= {"shape": [1 << 40], "size_bytes": 1 << 42}
 
-  _reseal(step, huge)
+  checking.reseal(step, huge)
   found = checking.one(step, "orbax_metadata_safe")
   assert f"at most {byte_budget.LARGEST_BYTES} are read" in found.evidence
 
@@ -131,7 +118,7 @@ def test_t12_another_dtype_in_the_manifest_is_not_the_models(step):
 
 def test_t15_deep_json_is_refused_before_it_is_parsed(step):
   (step / METADATA).write_text('{"tree_metadata":' + "[" * 100_000)
-  _reseal(step)
+  checking.reseal(step)
   found = checking.one(step, "orbax_metadata_safe")
   assert "nested in more than" in found.evidence
   assert checking.red(step) == ["orbax_metadata_safe"]
@@ -140,7 +127,7 @@ def test_t15_deep_json_is_refused_before_it_is_parsed(step):
 def test_t14_a_key_twice_is_refused(step):
   path = step / METADATA
   path.write_text(path.read_text()[:-1] + ', "use_ocdbt": true}')
-  _reseal(step)
+  checking.reseal(step)
   found = checking.one(step, "orbax_metadata_safe")
   assert "'use_ocdbt' is there twice" in found.evidence
 
@@ -194,7 +181,7 @@ def test_t17_a_leaf_cannot_be_a_parent(step):
   def change(body):
     body["leaves"].append(body["leaves"][0] | {"path": "agent/params/head"})
 
-  _reseal(step, change)
+  checking.reseal(step, change)
   found = checking.one(step, "key_collision")
   assert "agent/params/head is a leaf and a parent" in found.evidence
 
@@ -215,7 +202,7 @@ def test_the_manifest_of_another_step_is_found(step):
   os.rename(other, step.with_name("robot"))
   renamed = step.with_name("robot")
   assert "manifest_sound" not in checking.red(renamed)
-  _reseal(renamed, lambda body: body.update(step=31))
+  checking.reseal(renamed, lambda body: body.update(step=31))
   found = checking.one(renamed, "manifest_sound")
   assert (found.expected, found.found) == ("30", "31")
 

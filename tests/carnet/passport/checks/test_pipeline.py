@@ -8,7 +8,7 @@ import checking
 import pytest
 import sample
 
-from carnet.passport import chains, context, prepared
+from carnet.passport import chains, context, family, prepared
 from carnet.passport.checks import pipeline
 
 PIPE = "transform_pipeline"
@@ -214,7 +214,7 @@ def test_code_is_found_by_the_family_that_is_installed(step, monkeypatch):
   entry = importlib.metadata.EntryPoint(
     "somewhere_else", "somewhere_else.contract", "carnet.families"
   )
-  monkeypatch.setattr(importlib.metadata, "entry_points", lambda group: [entry])
+  monkeypatch.setattr(family, "entries", lambda group: (entry,))
   assert code(step).status == "not_checked"  # it is not installed
   module = types.ModuleType("somewhere_else.subject")
 
