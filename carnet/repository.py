@@ -53,7 +53,9 @@ class Repository(pydantic.BaseModel):
     record_sha256: of the wheel's RECORD, which lists the sha256 of its files.
   """
 
-  model_config = pydantic.ConfigDict(extra="forbid", strict=True, frozen=True)
+  model_config = pydantic.ConfigDict(
+    extra="forbid", strict=True, frozen=True, defer_build=True
+  )
 
   remote: str | None = None
   commit: Commit | None = None

@@ -24,7 +24,11 @@ Name = Annotated[str, pydantic.Field(min_length=1)]
 
 class _Part(pydantic.BaseModel):
   model_config = pydantic.ConfigDict(
-    extra="forbid", strict=True, frozen=True, allow_inf_nan=False
+    extra="forbid",
+    strict=True,
+    frozen=True,
+    allow_inf_nan=False,
+    defer_build=True,  # to its first use
   )
 
 

@@ -6,6 +6,7 @@ imports no JAX, so that tools can read manifests quickly.
 """
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import math
@@ -99,7 +100,9 @@ class Manifest:
     return digest.tree((leaf.path, leaf.sha256) for leaf in self.leaves)
 
 
-_SCHEMA = pydantic.TypeAdapter(Manifest)
+@functools.cache  # takes longer to build than most programs need to import
+def _schema() -> pydantic.TypeAdapter:
+  return pydantic.TypeAdapter(Manifest)
 
 
 def root(name: str, index: int, count: int) -> str:
@@ -199,7 +202,7 @@ def decode(content: bytes, where: str) -> Manifest:
       f"reads {FORMAT_VERSION}: install the version that wrote it"
     )
   try:
-    found = _SCHEMA.validate_json(content, strict=True)
+    found: Manifest = _schema().validate_json(content, strict=True)
     _check(found)
   except pydantic.ValidationError as error:
     first = error.errors()[0]

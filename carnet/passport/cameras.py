@@ -18,7 +18,6 @@ import pathlib
 from collections.abc import Mapping
 
 import numpy as np
-from jaxtyping import Float, Num, UInt8
 
 from carnet import errors
 from carnet.passport import context, contract, reference_data
@@ -39,7 +38,7 @@ class Comparison:
   """
 
   cameras: tuple[str, ...]
-  matrix: Float[np.ndarray, "live recorded"]
+  matrix: np.ndarray
   nearest: tuple[str, ...]
 
   @property
@@ -68,14 +67,12 @@ class Comparison:
     return "\n".join(rows)
 
 
-def compare(
-  path: pathlib.Path, live: Mapping[str, Num[np.ndarray, "H W C"]]
-) -> Comparison:
+def compare(path: pathlib.Path, live: Mapping[str, np.ndarray]) -> Comparison:
   """Returns how live pictures compare with a checkpoint's reference frames.
 
   Args:
     path: the checkpoint, whose passport has been validated.
-    live: pictures by the contract's image keys, or short keys.
+    live: pictures, [H, W, C], by the contract's image keys, or short keys.
 
   Raises:
     UserError: a camera is unknown or missing, or there are no reference frames.
@@ -93,10 +90,14 @@ def compare(
 
 
 def of_frames(
-  live: Mapping[str, Num[np.ndarray, "H W C"]],
-  recorded: Mapping[str, UInt8[np.ndarray, "F H2 W2 C"]],
+  live: Mapping[str, np.ndarray], recorded: Mapping[str, np.ndarray]
 ) -> Comparison:
-  """Returns how live pictures compare with frames of the same cameras."""
+  """Returns how live pictures compare with frames of the same cameras.
+
+  Args:
+    live: a picture, [H, W, C], by camera.
+    recorded: frames, [F, H, W, C], by camera.
+  """
   names = tuple(recorded)
   if set(names) != set(live):
     raise errors.UserError(
@@ -117,9 +118,8 @@ def of_frames(
 
 
 def _named(
-  images: tuple[contract.Image, ...],
-  live: Mapping[str, Num[np.ndarray, "H W C"]],
-) -> dict[str, Num[np.ndarray, "H W C"]]:
+  images: tuple[contract.Image, ...], live: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
   names = {
     x: image.key for image in images for x in (image.short_key, image.key)
   }
@@ -129,15 +129,11 @@ def _named(
   return {names[name]: frame for name, frame in live.items()}
 
 
-def _nearest(
-  one: Float[np.ndarray, "S S"], others: list[Float[np.ndarray, "S S"]]
-) -> float:
+def _nearest(one: np.ndarray, others: list[np.ndarray]) -> float:
   return min(float(np.abs(one - other).mean()) for other in others)
 
 
-def _layout(
-  picture: Num[np.ndarray, "H W C"],
-) -> Float[np.ndarray, "S S"]:
+def _layout(picture: np.ndarray) -> np.ndarray:
   """Returns a small grey picture of mean 0 and spread 1."""
   grey = np.asarray(picture, np.float64).mean(axis=2)
   if not grey.size:

@@ -10,7 +10,6 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from carnet import errors
 from carnet.checkpoint import documents, plain_file
@@ -37,10 +36,8 @@ class Facts:
   control_hz: float | None
   statistics: Mapping[str, Any]
 
-  def moments(
-    self, name: str
-  ) -> tuple[Float[np.ndarray, " D"], Float[np.ndarray, " D"]] | None:
-    """Returns mean and standard deviation of a vector, None without them."""
+  def moments(self, name: str) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns mean and standard deviation of a vector, [D]; None without."""
     block = self.statistics.get(name)
     if not isinstance(block, dict):
       return None

@@ -16,7 +16,11 @@ class Excerpt(pydantic.BaseModel):
   """Keys of a document that matter here; others may be there too."""
 
   model_config = pydantic.ConfigDict(
-    extra="ignore", strict=True, frozen=True, allow_inf_nan=False
+    extra="ignore",
+    strict=True,
+    frozen=True,
+    allow_inf_nan=False,
+    defer_build=True,
   )
 
 

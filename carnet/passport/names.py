@@ -1,5 +1,6 @@
 """Names of files that mean the same on every system."""
 
+import functools
 import unicodedata
 from collections.abc import Iterable, Iterator
 
@@ -9,7 +10,6 @@ from carnet import errors, paths
 from carnet.passport import fields, shown
 
 _DEEPEST = 64  # directories within each other
-_LISTABLE = pydantic.TypeAdapter(fields.RelativePath)  # by a passport
 
 
 def faults(names: Iterable[str]) -> Iterator[tuple[str, str]]:
@@ -27,9 +27,15 @@ def faults(names: Iterable[str]) -> Iterator[tuple[str, str]]:
         yield text, f"{one} are one name where case does not count"
 
 
+@functools.cache
+def _listable() -> pydantic.TypeAdapter:
+  """What a passport may list."""
+  return pydantic.TypeAdapter(fields.RelativePath)
+
+
 def _sound(name: str) -> bool:
   try:
-    _LISTABLE.validate_python(name)
+    _listable().validate_python(name)
     paths.check(name)
   except (pydantic.ValidationError, errors.UserError):
     return False

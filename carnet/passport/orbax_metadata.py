@@ -24,23 +24,27 @@ _OTHERS = ("None", "Dict", "List", "Tuple", "NamedTuple", "string")
 _DEEPEST = 64
 
 
-class _Key(pydantic.BaseModel):
+class _Part(pydantic.BaseModel):
+  model_config = pydantic.ConfigDict(defer_build=True)
+
+
+class _Key(_Part):
   key: str | int
   key_type: int
 
 
-class _Value(pydantic.BaseModel):
+class _Value(_Part):
   value_type: str
   skip_deserialize: bool = False
   write_shape: list[int] | None = None
 
 
-class _Entry(pydantic.BaseModel):
+class _Entry(_Part):
   key_metadata: list[_Key]
   value_metadata: _Value
 
 
-class _Document(pydantic.BaseModel):
+class _Document(_Part):
   tree_metadata: dict[str, _Entry]
   use_ocdbt: bool | None = None
   use_zarr3: bool | None = None

@@ -12,7 +12,6 @@ import tokenize
 import weakref
 
 import numpy as np
-from jaxtyping import Float, UInt8
 
 from carnet import errors
 from carnet.checkpoint import plain_file
@@ -25,7 +24,7 @@ _MOST_PIXELS = 1 << 27  # of all cameras: six of ten frames of 1920 x 1080
 _LARGEST_BYTES = 1 << 26  # of one file
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _decoded: weakref.WeakKeyDictionary[
-  context_lib.Context, dict[str, UInt8[np.ndarray, "F H W C"]]
+  context_lib.Context, dict[str, np.ndarray]
 ] = weakref.WeakKeyDictionary()
 # colour types of the PNG specification, 11.2.2: channels
 _CHANNELS = {0: 1, 2: 3, 4: 2, 6: 4}
@@ -77,8 +76,8 @@ def read(found: context_lib.Context, name: str) -> bytes:
   return plain_file.read(found.inside(name), _LARGEST_BYTES)
 
 
-def picture(content: bytes, name: str) -> UInt8[np.ndarray, "H W C"]:
-  """Returns the pixels of a PNG, whose size is checked first.
+def picture(content: bytes, name: str) -> np.ndarray:
+  """Returns the pixels of a PNG, uint8 [H, W, C]; its size is checked first.
 
   Raises:
     UserError: no PNG of 8 bits, too large, or damaged.
@@ -110,8 +109,8 @@ def frames(
   found: context_lib.Context,
   vector: history.ReferenceVector,
   image: contract.Image,
-) -> UInt8[np.ndarray, "F H W C"]:
-  """Returns all frames of a camera, decoded once for each context.
+) -> np.ndarray:
+  """Returns a camera's frames, uint8 [F, H, W, C], decoded once for a context.
 
   Raises:
     UserError: one is missing or damaged, they differ in size, or are too many.
@@ -128,9 +127,9 @@ def _frames(
   vector: history.ReferenceVector,
   image: contract.Image,
   budget: int,
-) -> UInt8[np.ndarray, "F H W C"]:
+) -> np.ndarray:
   check_count(vector)
-  pictures: list[UInt8[np.ndarray, "H W C"]] = []
+  pictures: list[np.ndarray] = []
   for index in range(vector.n_frames):
     name = frame_path(vector, image, index)
     pictures.append(picture(read(found, name), name))
@@ -157,8 +156,8 @@ def array(found: context_lib.Context, name: str) -> np.ndarray:
     raise errors.UserError(f"{name} has a broken header") from error
 
 
-def matrix(found: context_lib.Context, name: str) -> Float[np.ndarray, "F D"]:
-  """Returns recorded vectors.
+def matrix(found: context_lib.Context, name: str) -> np.ndarray:
+  """Returns recorded vectors, [F, D].
 
   Raises:
     UserError: not there, damaged, or no numbers [frames, dimensions].

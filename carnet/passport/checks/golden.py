@@ -6,7 +6,6 @@ Axes: F frames, D dimensions.
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float, Shaped
 
 from carnet import errors
 from carnet.passport import context, contract, outcome, reference_data
@@ -78,12 +77,12 @@ def _bounds(
 
 def _beside(
   name: str,
-  actions: Shaped[np.ndarray, "F D"],
+  actions: np.ndarray,
   wanted: contract.Actions,
-  bounds: tuple[Float[np.ndarray, " L"], Float[np.ndarray, " H"]],
+  bounds: tuple[np.ndarray, np.ndarray],
   atol: float,
 ) -> Iterator[outcome.Finding]:
-  """Yields where finite actions leave their bounds or classes."""
+  """Yields where finite actions, [F, D], leave their bounds or classes."""
   x = actions.astype(np.float64)
   low, high = bounds
   if low.size == high.size == x.shape[1]:
@@ -112,10 +111,7 @@ def _beside(
 
 
 def _beyond(
-  name: str,
-  x: Float[np.ndarray, "F D"],
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
+  name: str, x: np.ndarray, low: np.ndarray, high: np.ndarray
 ) -> Iterator[outcome.Finding]:
   wrong = (x < low) | (x > high)
   if wrong.any():

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Float
 
 from carnet.passport import (
   context,
@@ -111,8 +110,8 @@ def absolute(
     )
 
 
-def _alike(one: _Blocks, other: _Blocks) -> Bool[np.ndarray, " D"]:
-  """Tells where actions have the statistics of the states, away from zero."""
+def _alike(one: _Blocks, other: _Blocks) -> np.ndarray:
+  """Tells which actions have the statistics of states, away from zero: [D]."""
   scale = np.maximum(other["std"], 1e-9)
   ratio = np.maximum(one["std"], 1e-9) / scale
   near = np.abs(one["mean"] - other["mean"]) < _ALIKE * scale
@@ -121,9 +120,9 @@ def _alike(one: _Blocks, other: _Blocks) -> Bool[np.ndarray, " D"]:
 
 
 def _beyond(
-  values: Float[np.ndarray, "F D"], block: _Blocks
-) -> tuple[Bool[np.ndarray, " D"], Bool[np.ndarray, " D"]]:
-  """Returns which dimensions leave q01..q99, and which by far."""
+  values: np.ndarray, block: _Blocks
+) -> tuple[np.ndarray, np.ndarray]:
+  """Returns which dimensions of [F, D] leave q01..q99, and which by far."""
   if {"q01", "q99"} <= block.keys():
     low, high = block["q01"], block["q99"]
     margin = _MARGIN * (high - low) + _HARDLY
@@ -137,7 +136,7 @@ def _beyond(
   )
 
 
-def _worst(values: Float[np.ndarray, "F D"], block: _Blocks) -> str:
+def _worst(values: np.ndarray, block: _Blocks) -> str:
   scale = np.maximum(block["std"], 1e-9)
   away = np.abs((values - block["mean"]) / scale)
   frame, dim = np.unravel_index(int(np.argmax(away)), away.shape)

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
 
 from carnet import errors
 from carnet.passport import context, contract, difference, outcome
@@ -102,10 +101,8 @@ def block(
   )
 
 
-def numbers(
-  present: dict[str, Any], name: str, where: str
-) -> Float[np.ndarray, " D"]:
-  """Returns one entry of a block; `where` is the block's name in messages.
+def numbers(present: dict[str, Any], name: str, where: str) -> np.ndarray:
+  """Returns one entry of a block, [D]; messages call the block `where`.
 
   Raises:
     UserError: it is not there, or no list of numbers.

@@ -6,7 +6,6 @@ Axes: F frames, H, W, C of a picture, D dimensions.
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Shaped, UInt8
 
 # Correlation of neighbouring pixels: noise has 0 +- 0.02, pictures of the
 # simulators here 0.9 and more.
@@ -20,17 +19,18 @@ _LARGEST_CHANGE = 0.8
 _LARGEST_RATIO = 1.4
 
 
-def neighbours(pixels: UInt8[np.ndarray, "F H W C"]) -> float:
-  """Returns how pixels correlate with those beside and below; 0 if flat."""
+def neighbours(pixels: np.ndarray) -> float:
+  """Returns how pixels, [F, H, W, C], correlate with those beside and below.
+
+  It is 0 where they are flat.
+  """
   x = _middle(pixels).astype(np.float32)
   pairs = ((x[:, :, 1:], x[:, :, :-1]), (x[:, 1:], x[:, :-1]))
   return min(_correlation(one, other) for one, other in pairs)
 
 
-def faults_of_pictures(
-  pixels: UInt8[np.ndarray, "F H W C"],
-) -> Iterator[str]:
-  """Yields why frames look made up."""
+def faults_of_pictures(pixels: np.ndarray) -> Iterator[str]:
+  """Yields why frames, [F, H, W, C], look made up."""
   x = _middle(pixels).astype(np.int16)
   spread = float(x.std(axis=(1, 2)).max())
   if spread < 1:
@@ -48,13 +48,13 @@ def faults_of_pictures(
     yield f"are unlike each other: they change by {np.median(changes):.0f}"
 
 
-def _middle(pixels: UInt8[np.ndarray, "F H W C"]) -> UInt8[np.ndarray, "F H W"]:
+def _middle(pixels: np.ndarray) -> np.ndarray:
   """Returns one channel, green of three, which is enough and a third."""
   return pixels[..., pixels.shape[-1] // 2]
 
 
-def faults_of_vectors(states: Shaped[np.ndarray, "F D"]) -> Iterator[str]:
-  """Yields why states look made up."""
+def faults_of_vectors(states: np.ndarray) -> Iterator[str]:
+  """Yields why states, [F, D], look made up."""
   x = states.astype(np.float64)
   if len(x) < 2 or not np.all(np.isfinite(x)):
     return

@@ -7,7 +7,6 @@ other, and with the contract. `--rerun` measures again.
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
 
 from carnet.passport import context, model, outcome
 from carnet.passport.checks import parts, smoke_bounds
@@ -235,7 +234,7 @@ def _other_data(found: context.Context, row: model.Distribution) -> _Faults:
   """Compares the reference with the statistics that actions are made with."""
   recorded = {"mean": row.reference_mean, "std": row.reference_std}
   for name, values in smoke_bounds.statistics(found, *recorded).items():
-    present: Float[np.ndarray, " D"] = np.asarray(recorded[name] or ())
+    present = np.asarray(recorded[name] or ())
     if present.size and not (
       present.shape == values.shape and np.allclose(present, values, rtol=1e-4)
     ):

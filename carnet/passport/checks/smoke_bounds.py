@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
 
 from carnet import errors
 from carnet.passport import context, contract, model
@@ -38,10 +37,8 @@ def faults(found: context.Context, smoke: model.SmokeResults) -> _Faults:
     yield from _foreign(found, needed.actions, row.bound_source, low, high)
 
 
-def statistics(
-  found: context.Context, *names: str
-) -> dict[str, Float[np.ndarray, " D"]]:
-  """Returns those entries of the actions' statistics that there are."""
+def statistics(found: context.Context, *names: str) -> dict[str, np.ndarray]:
+  """Returns those entries of the actions' statistics that there are, [D]."""
   needed = found.passport.input_contract
   spec = needed.actions.normalization if needed else None
   if spec is None or spec.stats_fingerprint is None:
@@ -55,11 +52,9 @@ def statistics(
 
 
 def _beyond(
-  smoke: model.SmokeResults,
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
+  smoke: model.SmokeResults, low: np.ndarray, high: np.ndarray
 ) -> _Faults:
-  """Compares with the outputs of another bucket."""
+  """Compares bounds, [D], with the outputs of another bucket."""
   row = smoke.distribution
   if len(row.min) != low.size or len(row.max) != high.size:
     return
@@ -78,10 +73,10 @@ def _foreign(
   found: context.Context,
   actions: contract.Actions,
   source: str,
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
+  low: np.ndarray,
+  high: np.ndarray,
 ) -> _Faults:
-  """Compares the bounds with where they are said to come from."""
+  """Compares bounds, [D], with where they are said to come from."""
   if source == "action_space":
     yield from _of_space(actions, low, high)
   elif source == "action_stats":
@@ -93,9 +88,7 @@ def _foreign(
 
 
 def _of_space(
-  actions: contract.Actions,
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
+  actions: contract.Actions, low: np.ndarray, high: np.ndarray
 ) -> _Faults:
   """Compares with the environment's bounds, or -1..1 that it scales to them."""
   scaled = np.asarray(actions.norm_mask, bool)
@@ -121,9 +114,7 @@ def _of_space(
 
 
 def _of_data(
-  found: context.Context,
-  low: Float[np.ndarray, " D"],
-  high: Float[np.ndarray, " D"],
+  found: context.Context, low: np.ndarray, high: np.ndarray
 ) -> _Faults:
   rows = statistics(found, "min", "max")
   if len(rows) < 2 or any(row.size != low.size for row in rows.values()):
