@@ -93,13 +93,14 @@ def of_directory(path: pathlib.Path) -> Repository:
   if top is None:
     return Repository()
   commit = _text(top, "rev-parse", "--verify", "HEAD")
-  status = _git(top, *_STATUS)
+  settings = _without_filters(top)
+  status = _git(top, *_STATUS, settings=settings) if settings else None
   dirty, difference, untracked = None, None, None
   if status is not None:
     dirty = bool(status)
     untracked = sum(x.startswith(b"?? ") for x in status.split(b"\0"))
   if dirty and commit:
-    content = _git(top, *_DIFF)
+    content = _git(top, *_DIFF, settings=settings)
     difference = content and hashlib.sha256(content).hexdigest()
   return Repository(
     remote=_remote(top),
@@ -175,14 +176,41 @@ def _text(place: pathlib.Path, *words: str) -> str | None:
   return content.decode(errors="replace").strip() or None
 
 
-def _git(place: pathlib.Path, *words: str) -> bytes | None:
+def _without_filters(top: pathlib.Path) -> dict[str, str] | None:
+  """Returns an environment in which git runs none of the repository's filters.
+
+  `.gitattributes` names them, and git would run them on files that changed.
+  Those of the user's own configuration, such as git-lfs, stay.
+  """
+  told = _git(top, "config", "--null", "--show-scope", "--name-only", "--list")
+  if told is None:
+    return None
+  words = told.decode(errors="surrogateescape").split("\0")
+  names = {
+    name
+    for scope, name in zip(words[::2], words[1::2], strict=False)
+    if scope in ("local", "worktree") and name.startswith("filter.")
+  }
+  # not as -c name=value: a name may have = in it
+  made = {"GIT_CONFIG_COUNT": str(len(names))}
+  for index, name in enumerate(sorted(names)):
+    made[f"GIT_CONFIG_KEY_{index}"] = name
+    required = name.endswith(".required")
+    made[f"GIT_CONFIG_VALUE_{index}"] = "false" if required else ""
+  return made
+
+
+def _git(
+  place: pathlib.Path, *words: str, settings: dict[str, str] | None = None
+) -> bytes | None:
   """Returns what git prints, or None when it fails or takes too long."""
   clean = {k: x for k, x in os.environ.items() if not k.startswith("GIT_")}
   command: Sequence[str] = ("git", *_SAFELY, "-C", os.fspath(place), *words)
+  quiet = {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
   try:
     done = subprocess.run(
       command,
-      env=clean | {"LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"},
+      env=clean | quiet | (settings or {}),
       stdin=subprocess.DEVNULL,
       capture_output=True,
       timeout=_SECONDS,

@@ -116,7 +116,7 @@ def test_no_hook_monitor_or_diff_program_runs(code, tmp_path):
   hooks.mkdir()
   for name in ("post-index-change", "fsmonitor-watchman"):
     (hooks / name).symlink_to(spy)
-  (code / ".gitattributes").write_text("*.py diff=spy\n")
+  (code / ".gitattributes").write_text("*.py diff=spy filter=s=y\n")
   _git(code, "add", "-A")
   _git(code, "commit", "-q", "-m", "second")
   for key, value in (
@@ -126,13 +126,17 @@ def test_no_hook_monitor_or_diff_program_runs(code, tmp_path):
     ("diff.spy.textconv", spy),
     ("diff.spy.command", spy),
     ("core.pager", spy),
+    ("filter.s=y.clean", spy),
+    ("filter.s=y.process", spy),
+    ("filter.s=y.required", "true"),
   ):
     _git(code, "config", key, str(value))
   trace.unlink(missing_ok=True)
   (code / "package/__init__.py").write_text("x = 2\n")
   assert _of(code).dirty
   assert not trace.exists()
-  _git(code, "status")  # the spy works
+  # the spy works, and is no filter that git could use
+  subprocess.run(["git", "status"], cwd=code, capture_output=True)
   assert trace.exists()
 
 
