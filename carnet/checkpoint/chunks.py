@@ -27,16 +27,16 @@ from carnet import errors
 from carnet.checkpoint import (
   digest,
   directory,
-  dtypes,
   faults,
   manifest,
   plain_file,
+  safetensors_dtypes,
 )
 
 SUFFIX = ".safetensors"
 _OWN_NAME = re.compile(r"[0-9a-f]{64}\.safetensors(\.[0-9]+\.[0-9]+\.writing)?")
 _RECHECKED_BYTES = 4 << 20  # at each save, or as much as is new
-_ALLOWED = frozenset(np.dtype(dtype) for dtype in dtypes.SAFETENSORS.values())
+_ALLOWED = frozenset(map(np.dtype, safetensors_dtypes.BY_NAME.values()))
 
 
 class Chunk:
@@ -145,7 +145,7 @@ def load(root: pathlib.Path, row: manifest.Chunk, hashed: bool = True) -> Chunk:
 
 
 def _array(view: Mapping[str, Any]) -> np.ndarray:
-  flat = np.frombuffer(view["data"], dtypes.SAFETENSORS[view["dtype"]])
+  flat = np.frombuffer(view["data"], safetensors_dtypes.BY_NAME[view["dtype"]])
   return flat.reshape(view["shape"])
 
 

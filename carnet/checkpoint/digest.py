@@ -9,20 +9,22 @@ import hashlib
 import json
 import pathlib
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-import numpy as np
+if TYPE_CHECKING:
+  import numpy  # arrays bring it along; what hashes files does without
 
 _BLOCK_BYTES = 1 << 20
 
 
-def leaf(array: np.ndarray) -> str:
+def leaf(array: "numpy.ndarray") -> str:
   """Returns the digest of a C-contiguous array in native byte order."""
   header = json.dumps([array.dtype.name, list(array.shape)])
   result = hashlib.sha256(header.encode() + b"\n")
   if array.size:
     # hashlib releases the GIL, so that training goes on beside it. A view as
     # bytes serves dtypes that have no buffer format, such as bfloat16.
-    result.update(array.reshape(-1).view(np.uint8).data)
+    result.update(array.reshape(-1).view("uint8").data)
   return result.hexdigest()
 
 

@@ -14,7 +14,13 @@ from typing import Any
 import numpy as np
 import safetensors
 
-from carnet.checkpoint import documents, dtypes, faults, foreign_source, leaves
+from carnet.checkpoint import (
+  documents,
+  faults,
+  foreign_source,
+  leaves,
+  safetensors_dtypes,
+)
 
 SUFFIX = ".safetensors"
 INDEX_SUFFIX = ".safetensors.index.json"
@@ -108,10 +114,10 @@ def _parse(place: pathlib.Path, start: int, header: dict[str, Any]) -> File:
   file_bytes = place.stat().st_size
   for key, row in header.items():
     path = foreign_source.path(key, place)
-    if row["dtype"] not in dtypes.SAFETENSORS:
+    if row["dtype"] not in safetensors_dtypes.BY_NAME:
       skipped.append(path)
       continue
-    dtype = np.dtype(dtypes.SAFETENSORS[row["dtype"]])
+    dtype = np.dtype(safetensors_dtypes.BY_NAME[row["dtype"]])
     first, end = row["data_offsets"]
     spec = leaves.Spec(tuple(row["shape"]), dtype.name)
     leaf = foreign_source.Leaf(path, key, spec, spec.shape, end - first)

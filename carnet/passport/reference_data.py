@@ -16,7 +16,7 @@ import numpy as np
 from carnet import errors
 from carnet.checkpoint import plain_file
 from carnet.passport import context as context_lib
-from carnet.passport import contract, history
+from carnet.passport import contract, history, npy
 
 MOST_FRAMES = 1000
 LARGEST_PIXELS = 1 << 24  # 4096 x 4096
@@ -151,7 +151,7 @@ def array(found: context_lib.Context, name: str) -> np.ndarray:
     UserError: not there, or no sound .npy file, its header included.
   """
   try:
-    return found.array(name)
+    return npy.read(found, name)
   except (tokenize.TokenError, SyntaxError, RecursionError) as error:
     raise errors.UserError(f"{name} has a broken header") from error
 

@@ -18,6 +18,7 @@ from carnet.passport import (
   generate,
   measured,
   model,
+  npy,
   outcome,
 )
 
@@ -87,7 +88,7 @@ def golden_replay(found: Context, again: Again) -> outcome.Finding:
   """
   vector = found.passport.reference_test_vector
   assert vector is not None  # there would be nothing to answer
-  expected = found.array(vector.expected_actions_path)
+  expected = npy.read(found, vector.expected_actions_path)
   answers = again.answers
   if answers.shape != expected.shape:
     return outcome.failed(

@@ -9,7 +9,7 @@ import pytest
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
-from carnet.checkpoint import chunks, directory, dtypes, reader
+from carnet.checkpoint import chunks, directory, reader, safetensors_dtypes
 
 
 class Replay:
@@ -294,7 +294,7 @@ def test_equal_arrays_make_equal_files_in_any_order():
 def test_stored_dtypes_come_back(tmp_path):
   arrays = {
     str(np.dtype(dtype)): np.arange(3).astype(dtype)
-    for dtype in dtypes.SAFETENSORS.values()
+    for dtype in safetensors_dtypes.BY_NAME.values()
   }
   arrays |= {"none": np.zeros((0, 3)), "scalar": np.array(3, np.int8)}
   row = chunks.put(tmp_path, checkpoint_lib.Chunk(arrays), "replay")

@@ -13,8 +13,8 @@ import worlds
 
 from carnet.checkpoint import directory
 from carnet.lifecycle import promotion, status
-from carnet.passport import schema, validate
-from carnet.passport.checks import files, signoff
+from carnet.passport import schema
+from carnet.passport.checks import catalogue, files, signoff
 
 PROGRAM = pathlib.Path(__file__).parent / "sabotage.py"
 KEPT = ("config.json", "loop/state.json")
@@ -25,7 +25,7 @@ CHECKS = ("weight_sizes", "weight_hashes", "unlisted_files", "no_symlinks")
 def small(runs, tmp_path, monkeypatch):
   """Returns two signed checkpoints of few files, and results for both."""
   few = [check for check in files.CHECKS if check.id in CHECKS]
-  monkeypatch.setattr(validate, "CATALOGUE", (*few, *signoff.CHECKS))
+  monkeypatch.setattr(catalogue, "CHECKS", (*few, *signoff.CHECKS))
   steps = []
   for name, source in zip("ab", runs, strict=False):
     step = tmp_path / name

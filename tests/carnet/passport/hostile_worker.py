@@ -55,6 +55,7 @@ class Watch:
 
 
 def main(directories):
+  validate.catalogue()  # imports numpy, which loads libraries
   watch = Watch()
   sys.addaudithook(watch)
   for name in directories:

@@ -85,7 +85,7 @@ def browser():
 def test_the_page_tells_what_the_validation_told(original, made):
   report = validate.validate(original)
   text = Reader(made).text
-  for check in validate.CATALOGUE:
+  for check in validate.catalogue():
     assert check.id in text
   assert f"Verdict {report.verdict}" in text
   for status in outcome.Status:
