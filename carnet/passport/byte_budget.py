@@ -34,5 +34,10 @@ def faults(found: context.Context) -> Iterator[str]:
     large = [x.size_bytes for x in rows if x.size_bytes > _INDEXED_BYTES]
     if sum(large) > stored:
       yield f"leaves of {sum(large)} bytes are in files of {stored}"
-  elif declared > _FREE_BYTES + _LARGEST_RATIO * stored:
+  elif expands(declared, stored):
     yield f"{declared} bytes are declared of files of {stored}"
+
+
+def expands(declared: int, stored: int) -> bool:
+  """Tells whether compressed files hold too little for what they declare."""
+  return declared > _FREE_BYTES + _LARGEST_RATIO * stored

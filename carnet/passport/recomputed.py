@@ -39,8 +39,11 @@ def read(found: context.Context) -> dict[str, Array]:
     if held is None:
       raise errors.UserError(f"{found.path} is no checkpoint of Orbax")
     size = sum(held.sizes().values())
-    if size > byte_budget.LARGEST_BYTES:
-      raise errors.UserError(f"arrays of {size} bytes are too large to read")
+    stored = sum(entry.size_bytes for entry in found.entries)
+    if size > byte_budget.LARGEST_BYTES or byte_budget.expands(size, stored):
+      raise errors.UserError(
+        f"arrays of {size} bytes in files of {stored} are too large to read"
+      )
     values = held.contents(held.specs())
 
   def told(value: np.ndarray) -> Array:

@@ -1,198 +1,129 @@
-"""Hostile checkpoints in a watched process: found, and nothing executed.
+"""Hostile checkpoints in a watched process: refused, and nothing executed.
 
-The numbers are those of the threats in the reference of requirements.
+The numbers are those of the threats in `docs/passport.md`; how each is carried
+out stands in `threats_files.py`, `threats_arrays.py` and `threats_papers.py`.
+Run with `-s` to see what refused each.
 """
 
 import json
 import os
 import pathlib
-import pickle
 import subprocess
 import sys
 
-import checking
-import numpy as np
+import hostile_worker
+import oms_sample
 import pytest
 import sample
+import threats_arrays
+import threats_files
+import threats_papers
 
 from carnet.checkpoint import directory
+from carnet.passport import oms
 
+THREATS = range(1, 30)
 WORKER = pathlib.Path(__file__).parents[1] / "hostile_worker.py"
-
-
-def _metadata(step, change):
-  path = step / "agent/_METADATA"
-  body = json.loads(path.read_bytes())
-  change(body)
-  path.write_text(json.dumps(body))
-  checking.reseal(step)
-
-
-def _key(text):
-  def forge(step):
-    def change(body):
-      row = body["tree_metadata"]["('params/head/bias',)"]
-      row["key_metadata"][0]["key"] = text
-      body["use_ocdbt"] = False
-
-    _metadata(step, change)
-
-  return forge
-
-
-def _flip(step):
-  path = min((step / "agent/d").iterdir())
-  content = bytearray(path.read_bytes())
-  content[-1] ^= 1
-  path.write_bytes(content)
-
-
-def _remove(step):
-  (step / "agent/commit_success.txt").unlink()
-
-
-def _link(step):
-  path = min((step / "agent/d").iterdir())
-  secret = step.parents[1] / "secret"
-  path.rename(secret)
-  path.symlink_to(secret)
-
-
-def _bomb(shape):
-  def forge(step):
-    def change(body):
-      row = next(x for x in body["leaves"] if x["path"].endswith("bias"))
-      row |= {"shape": [shape], "size_bytes": 4 * shape}
-
-    checking.reseal(step, change)
-
-  return forge
-
-
-def _twice(step):
-  path = step / directory.PASSPORT
-  path.write_text(path.read_text().replace("{", '{"family": "act",', 1))
-
-
-def _deep(step):
-  (step / directory.PASSPORT).write_text("[" * 100_000)
-
-
-def _type(step):
-  def change(body):
-    for row in body["tree_metadata"].values():
-      row["value_metadata"]["value_type"] = "os.system"
-      row["key_metadata"][0]["key_type"] = 7
-
-  _metadata(step, change)
-
-
-def _collide(step):
-  def change(body):
-    row = body["tree_metadata"]["('params/head/bias',)"]
-    other = {**row, "key_metadata": [{"key": "params/x", "key_type": 2}]}
-    body["tree_metadata"] |= {"1": other, "2": other}
-
-  _metadata(step, change)
-
-
-class _Evil:
-  def __reduce__(self):
-    return (os.system, ("touch executed",))
-
-
-def _object_array(step):
-  path = step / sample.STATES_PATH
-  np.save(path, np.array([_Evil()], object), allow_pickle=True)
-  checking.reseal(step)
-
-
-def _pickled_config(step):
-  (step / "config.json").write_bytes(pickle.dumps(_Evil()))
-  checking.reseal(step)
-
-
-def _huge_array(step):
-  header = b"{'descr': '<f4', 'fortran_order': False, 'shape': (1 << 44,), }"
-  header = header.replace(b"1 << 44", str(1 << 44).encode()).ljust(118) + b"\n"
-  path = step / sample.STATES_PATH
-  magic = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little")
-  path.write_bytes(magic + header)
-  checking.reseal(step)
-
-
-def _outside(step):
-  text = (step / directory.PASSPORT).read_text()
-  (step / directory.PASSPORT).write_text(
-    text.replace('"stats.json"', '"../../../etc/passwd"')
-  )
-
-
-def _pipe(step):
-  os.mkfifo(step / "agent/pipe")
-
-
-def _escape(step):
-  (step / "\x1b]0;owned\x07").touch()
-
-
-def _gadget(step):
-  changes = {
-    "model_identity/class_module": "antigravity",
-    "model_identity/class_name": "os.system",
-  }
-  sample.write(step, **changes)
-  sample.sign(step)
-
-
-HOSTILE = {
-  "T1 flipped bit": (_flip, "weight_hashes"),
-  "T5 removed file": (_remove, "weight_sizes"),
-  "T6 absolute key": (_key("/etc/passwd"), "orbax_metadata_safe"),
-  "T7 key that leads out": (_key("../../x"), "orbax_metadata_safe"),
-  "T8 link": (_link, "no_symlinks"),
-  "T9 decompression bomb": (_bomb(1 << 28), "orbax_metadata_safe"),
-  "T10 terabytes": (_bomb(1 << 40), "orbax_metadata_safe"),
-  "T14 key twice": (_twice, "json_limits"),
-  "T15 deep JSON": (_deep, "json_limits"),
-  "T16 unknown types": (_type, "orbax_metadata_safe"),
-  "T17 collision": (_collide, "key_collision"),
-  "T19 object array": (_object_array, "no_pickle_files"),
-  "T19 pickle as JSON": (_pickled_config, "no_pickle_files"),
-  "T20 64 TiB": (_huge_array, None),
-  "T22 path that leads out": (_outside, "schema_valid"),
-  "T22 pipe": (_pipe, "paths_safe"),
-  "T27 gadget": (_gadget, None),
-  "T28 escape sequence": (_escape, "unlisted_files"),
+_BY_NUMBER = threats_files.CASES | threats_arrays.CASES | threats_papers.CASES
+CASES = {
+  f"T{number} {case.name}": case
+  for number in sorted(_BY_NUMBER)
+  for case in _BY_NUMBER[number]
 }
+
+
+def _row(step, case, words):
+  return {
+    **{"root": str(step), "words": words, "load": case.load},
+    "git": any(word.startswith("--target-repo") for word in words),
+  }
+
+
+def _watched(rows, place, *words):
+  """Returns what the worker tells of each row."""
+  done = subprocess.run(
+    [sys.executable, str(WORKER), *words],
+    input="\n".join(map(json.dumps, rows)),
+    capture_output=True,
+    text=True,
+    cwd=place,
+  )
+  assert done.returncode == 0, done.stderr
+  told = [json.loads(line) for line in done.stdout.splitlines()]
+  assert told.pop() == {"imported": []}
+  return told
+
+
+def _sound(original, place):
+  """Returns the row of a signed step that nobody touched, looked at closely."""
+  step = sample.copy(original, place)
+  key = oms_sample.private()
+  (step / directory.SIGNATURE).write_bytes(oms.sign(step, key))
+  (place / "key.pub").write_bytes(oms.public_key(key))
+  words = ["--rerun", f"--public-key={place}/key.pub"]
+  return {"root": str(step), "words": words, "load": False, "git": False}
 
 
 @pytest.fixture(scope="module")
 def observed(original, tmp_path_factory):
-  """Returns name -> what a watched process said of each hostile checkpoint."""
-  steps = []
-  for name, (forge, _) in HOSTILE.items():
-    place = tmp_path_factory.mktemp(name.split()[0])
-    steps.append(sample.copy(original, place))
-    forge(steps[-1])
-  done = subprocess.run(
-    [sys.executable, str(WORKER), *map(str, steps)],
-    capture_output=True,
-    text=True,
-    cwd=tmp_path_factory.mktemp("elsewhere"),
-  )
-  assert done.returncode == 0, done.stderr
-  rows = [json.loads(line) for line in done.stdout.splitlines()]
-  assert rows.pop() == {"imported": []}
-  return dict(zip(HOSTILE, rows, strict=True))
+  """Returns name -> what a watched process said of each, and its folder."""
+  found, elsewhere = {}, tmp_path_factory.mktemp("elsewhere")
+  for heavy in (False, True):
+    rows, places = {}, {}
+    if heavy:
+      places["sound"] = tmp_path_factory.mktemp("sound")
+      rows["sound"] = _sound(original, places["sound"])
+    for name, case in CASES.items():
+      if case.heavy == heavy:
+        places[name] = tmp_path_factory.mktemp(name.split()[0])
+        step = sample.copy(original, places[name])
+        rows[name] = _row(step, case, case.forge(step) or [])
+    told = _watched(rows.values(), elsewhere, *["heavy"] * heavy)
+    for name, row in zip(rows, told, strict=True):
+      ran = [*places[name].rglob("executed"), *elsewhere.iterdir()]
+      found[name] = row | {"ran": ran}
+  return found
 
 
-@pytest.mark.parametrize("name", HOSTILE)
+@pytest.mark.parametrize("name", CASES)
 def test_hostile_checkpoints_are_refused_and_execute_nothing(observed, name):
-  row, expected = observed[name], HOSTILE[name][1]
+  row, case = observed[name], CASES[name]
+  red = f" by {case.red}" if case.red else ""
+  print(f"{name}: exit code {row['code']}{red}")
   assert row["tried"] == []
-  if expected:
-    assert expected in row["red"]
-  for line in row["lines"]:
+  assert row["ran"] == []
+  assert row["code"] == case.code
+  if case.red:
+    assert case.red in (row["err"] if case.load else row["red"])
+  assert row["err"].count("\n") == (1 if case.code == 2 else 0)
+  for line in (*row["lines"], row["err"].rstrip("\n")):
     assert line.isprintable()
     assert len(line) < 2000
+
+
+def test_the_watch_sees_what_is_tried(tmp_path):
+  watch = hostile_worker.Watch()
+  watch("open", ("/etc/passwd", "r", 0))  # of nobody's concern
+  root = tmp_path / "step"
+  watch.row = {"root": str(root), "words": [], "git": False}
+  (tmp_path / "link").symlink_to("/etc/passwd")
+  for path in (root / "config.json", tmp_path / "link", root / "../link"):
+    watch("open", (path, "r", os.O_RDONLY))
+  watch("open", (root / "config.json", "w", os.O_WRONLY))
+  watch("import", ("orbax.checkpoint", None, None, None, None))
+  with pytest.raises(PermissionError):
+    watch("subprocess.Popen", ("git", ["git"], None, None))
+  assert [line.split()[0] for line in watch.tried] == [
+    *("reads", "reads", "writes", "import", "subprocess.Popen")
+  ]
+
+
+def test_a_sound_checkpoint_passes_the_same_way(observed):
+  row = observed["sound"]
+  assert (row["code"], row["red"], row["tried"]) == (0, [], [])
+
+
+def test_every_threat_is_carried_out():
+  numbers = {int(name.split()[0][1:]) for name in CASES}
+  assert numbers == set(THREATS)
+  print(f"{len(CASES)} hostile checkpoints, {len(numbers)} threats")

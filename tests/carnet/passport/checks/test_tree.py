@@ -10,7 +10,7 @@ import sample
 
 from carnet import checkpoint as checkpoint_lib
 from carnet.checkpoint import digest, directory
-from carnet.passport import outcome, recomputed, schema
+from carnet.passport import byte_budget, outcome, recomputed, schema
 from carnet.passport.checks import tree
 
 RERUN = {"rerun": True}
@@ -186,3 +186,14 @@ def test_arrays_of_other_programs_are_read_and_hashed(foreign):
   assert red == []
   found = checking.one(foreign, "tree_digest_recomputed", **RERUN)
   assert found.evidence == "5 arrays read and hashed"
+
+
+def test_t9_arrays_of_others_that_expand_too_much_are_not_read(
+  foreign, monkeypatch
+):
+  """Whatever the passport declares: the headers of the arrays decide."""
+  monkeypatch.setattr(byte_budget, "_FREE_BYTES", 0)
+  monkeypatch.setattr(byte_budget, "_LARGEST_RATIO", 0)
+  found = checking.one(foreign, "tree_digest_recomputed", **RERUN)
+  assert found.status is outcome.Status.FAIL
+  assert "are too large to read" in found.evidence
