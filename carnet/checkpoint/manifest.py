@@ -7,7 +7,6 @@ imports no JAX, so that tools can read manifests quickly.
 
 import dataclasses
 import functools
-import importlib.metadata
 import json
 import math
 import platform
@@ -149,6 +148,8 @@ def _is_text(value: Any) -> bool:
 
 def library_versions() -> dict[str, str]:
   """Returns the versions that a step records."""
+  import importlib.metadata  # a tenth of what readers of manifests import
+
   versions = {name: importlib.metadata.version(name) for name in LIBRARIES}
   return {"python": platform.python_version(), **versions}
 
