@@ -29,6 +29,7 @@ from carnet.lifecycle import candidates as candidates_lib
 from carnet.lifecycle import deployment as deployment_lib
 from carnet.lifecycle import effective, gate, lines, promotion, rolling_back
 from carnet.lifecycle import status as status_lib
+from carnet.passport import context
 
 _TO = flags.DEFINE_string(
   "to",
@@ -62,6 +63,15 @@ _NO_COPY = flags.DEFINE_bool(
 _PUBLIC_KEY = flags.DEFINE_string(
   "public_key", None, "The sign-off must be signed with the key to this (PEM)."
 )
+_TARGET_REPO = flags.DEFINE_string(
+  "target_repo", None, "The working tree that will feed the policy must fit."
+)
+_DEVICE_MAP = flags.DEFINE_string(
+  "device_map", None, "The cameras of the robot must fit: see docs/passport.md."
+)
+_MIN_SIGNED_UTC = flags.DEFINE_string(
+  "min_signed_utc", None, "No sign-off older than, as 2026-01-31T00:00:00Z."
+)
 _QUICK = flags.DEFINE_bool(
   "quick", False, "candidates: believe the papers, read no other file."
 )
@@ -69,7 +79,8 @@ _PATH = flags.DEFINE_bool(
   "path", False, "status: print the path of the current checkpoint alone."
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON document instead.")
-_DONE = ("reason", "by", "public_key", "json")
+_FIT = ("public_key", "target_repo", "device_map", "min_signed_utc")
+_DONE = ("reason", "by", "json", *_FIT)
 _OWN_FLAGS = {
   "candidates": ("to", "public_key", "quick", "json"),
   "promote": (
@@ -78,7 +89,7 @@ _OWN_FLAGS = {
   ),
   "rollback": ("to", *_DONE),
   "log": ("json",),
-  "status": ("public_key", "path", "json"),
+  "status": ("path", "json", *_FIT),
 }
 
 
@@ -158,7 +169,7 @@ def _log(path: pathlib.Path) -> None:
 
 
 def _status(path: pathlib.Path) -> None:
-  found = status_lib.status(path, _public_key())
+  found = status_lib.status(path, _asked())
   for note in found.notes:
     sys.stderr.write(f"note: {terminal.printable(note)}\n")
   if _PATH.value:
@@ -175,7 +186,7 @@ def _status(path: pathlib.Path) -> None:
 def _request() -> promotion.Request:
   if not _REASON.value:
     raise errors.UserError("say why: --reason='one line'")
-  return promotion.Request(_REASON.value, _BY.value, _public_key())
+  return promotion.Request(_REASON.value, _BY.value, _asked())
 
 
 def _deployment(required: bool) -> pathlib.Path | None:
@@ -184,13 +195,40 @@ def _deployment(required: bool) -> pathlib.Path | None:
   return pathlib.Path(_TO.value) if _TO.value else None
 
 
+def _asked() -> context.Options:
+  return context.Options(
+    public_key=_public_key(),
+    target_repo=_path(_TARGET_REPO, pathlib.Path.is_dir, "directory"),
+    device_map=_path(_DEVICE_MAP, pathlib.Path.is_file, "file"),
+    min_signed_utc=_min_signed_utc(),
+    show_progress=True,
+  )
+
+
 def _public_key() -> pathlib.Path | None:
-  if _PUBLIC_KEY.value is None:
+  return _path(_PUBLIC_KEY, pathlib.Path.is_file, "file")
+
+
+def _path(
+  flag: flags.FlagHolder, holds: Callable[[pathlib.Path], bool], kind: str
+) -> pathlib.Path | None:
+  if flag.value is None:
     return None
-  path = pathlib.Path(_PUBLIC_KEY.value)
-  if not path.is_file():  # an empty name is no permission to go without
-    raise errors.UserError(f"--public_key: there is no file '{path}'")
+  path = pathlib.Path(flag.value)
+  # an empty name is no permission to go without
+  if not flag.value or not holds(path):
+    raise errors.UserError(f"--{flag.name}: there is no {kind} '{path}'")
   return path
+
+
+def _min_signed_utc() -> str | None:
+  text = _MIN_SIGNED_UTC.value
+  try:
+    return None if text is None else context.utc(text)
+  except ValueError as error:
+    raise errors.UserError(
+      f"--min_signed_utc: '{text}' is no time such as 2026-01-31T00:00:00Z"
+    ) from error
 
 
 def _refuse_idle_flags(name: str) -> None:

@@ -54,9 +54,13 @@ class Signed:
 
 
 def require_signed(
-  path: pathlib.Path, public_key: pathlib.Path | None = None
+  path: pathlib.Path, asked: context.Options | None = None
 ) -> Signed:
   """Returns a checkpoint with a valid sign-off; all of its files are read.
+
+  Args:
+    path: the directory of the passport.
+    asked: with which key it must be signed, and what it must fit.
 
   Raises:
     Refused: a check fails, with the exit code of `validate-checkpoint`.
@@ -64,8 +68,9 @@ def require_signed(
   """
   if path.is_dir() and not os.path.lexists(path / directory.PASSPORT):
     raise Refused(f"{path} has no passport: generate-passport issues one")
+  options = asked or context.Options()
   found = context.Context(
-    path, context.Options(require_signoff=True, public_key=public_key)
+    path, dataclasses.replace(options, require_signoff=True)
   )
   report = validate.examine(found)
   if report.count(outcome.Status.FAIL):

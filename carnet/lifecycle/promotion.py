@@ -8,10 +8,10 @@ import pathlib
 import re
 
 from carnet import errors
-from carnet.checkpoint import digest, directory
+from carnet.checkpoint import digest
 from carnet.lifecycle import copying, gate, records, simulated
 from carnet.lifecycle import deployment as deployment_lib
-from carnet.passport import strict_json
+from carnet.passport import context, strict_json
 
 _LARGEST_KEY = 1 << 16
 
@@ -23,7 +23,7 @@ class Request:
   Attributes:
     reason: one line.
     by: who; the login name if empty.
-    public_key: the sign-off must be signed with the key to this one.
+    asked: with which key it must be signed, and what it must fit.
     demands: what a promotion must be worth.
     results: an evaluation that does not lie beside the step.
     copy: False if the checkpoint lies in the deployment already.
@@ -31,7 +31,7 @@ class Request:
 
   reason: str
   by: str = ""
-  public_key: pathlib.Path | None = None
+  asked: context.Options = dataclasses.field(default_factory=context.Options)
   demands: gate.Demands = dataclasses.field(default_factory=gate.Demands)
   results: pathlib.Path | None = None
   copy: bool = True
@@ -61,9 +61,9 @@ def promote(
     UserError: it cannot be done; what was current still is.
   """
   request = checked(request)
-  path = resolve(checkpoint)
+  path = context.resolve(checkpoint)
   _check_apart(path, deployment, request.copy)
-  signed = gate.require_signed(path, request.public_key)
+  signed = gate.require_signed(path, request.asked)
   success = request.demands.check(
     path, simulated.best(path, signed.manifest, request.results)
   )
@@ -79,13 +79,6 @@ def promote(
       }
     )
     return Switched(found.switch(line), found.place(name), torn)
-
-
-def resolve(path: pathlib.Path) -> pathlib.Path:
-  """Returns the checkpoint that a path means: itself, or its newest step."""
-  if os.path.lexists(path / directory.PASSPORT):
-    return path
-  return directory.resolve(path)
 
 
 def checked(request: Request) -> Request:
@@ -110,7 +103,7 @@ def record(
   previous: str | None,
 ) -> records.Record:
   """Returns the record of a switch from `previous` to a checkpoint."""
-  key = request.public_key
+  key = request.asked.public_key
   return records.Record.model_validate(
     {
       "schema_version": "1.0",
@@ -200,7 +193,7 @@ def _confirm(
   place: pathlib.Path, signed: gate.Signed, request: Request
 ) -> None:
   """Refuses a copy that is not what was examined, byte by byte."""
-  copied = gate.require_signed(place, request.public_key)
+  copied = gate.require_signed(place, request.asked)
   if _papers(copied) != _papers(signed):
     raise gate.Refused(f"{signed.path} was changed while it was copied")
 

@@ -14,7 +14,7 @@ def rollback(
 
   Args:
     deployment: the directory of the deployment.
-    request: who and why, and the public key.
+    request: who and why, and what it must fit.
     to: a step or the beginning of a passport's sha256; if empty, the one
       before, without those that were rolled back from.
 
@@ -31,7 +31,7 @@ def rollback(
       effective.of_current(history.switches, current)
     target = _target(history.switches, current, to)
     signed = gate.require_signed(
-      found.plain_place(target.checkpoint), request.public_key
+      found.plain_place(target.checkpoint), request.asked
     )
     gate.require_same(signed, target)
     line = promotion.record(

@@ -6,6 +6,7 @@ import pathlib
 from carnet import errors
 from carnet.lifecycle import deployment as deployment_lib
 from carnet.lifecycle import effective, gate, records
+from carnet.passport import context
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,9 +25,13 @@ class Status:
 
 
 def status(
-  deployment: pathlib.Path, public_key: pathlib.Path | None = None
+  deployment: pathlib.Path, asked: context.Options | None = None
 ) -> Status:
   """Returns what is current, after reading all of it against its sign-off.
+
+  Args:
+    deployment: its directory.
+    asked: with which key it must be signed, and what it must fit.
 
   Raises:
     gate.Refused: it is not valid, with the code of `validate-checkpoint`.
@@ -39,7 +44,7 @@ def status(
       raise errors.UserError(f"nothing is promoted in {deployment} yet")
     record = effective.of_current(history.switches, current)
     place = found.plain_place(current)
-    gate.require_same(gate.require_signed(place, public_key), record)
+    gate.require_same(gate.require_signed(place, asked), record)
     return Status(place, record, notes(history.switches, history.torn, current))
 
 

@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from carnet import errors, terminal
-from carnet.checkpoint import directory
 from carnet.passport import context, exit_code
 
 
@@ -56,13 +55,6 @@ def refuse(message: str) -> int:
   """Prints one line; returns the exit code of what could not be done."""
   sys.stderr.write(f"error: {terminal.printable(' '.join(message.split()))}\n")
   return int(exit_code.ExitCode.UNUSABLE)
-
-
-def resolve(path: pathlib.Path) -> pathlib.Path:
-  """Returns the directory of the passport; else the newest complete step."""
-  if os.path.lexists(path / directory.PASSPORT):
-    return path
-  return directory.resolve(path)
 
 
 def add_surroundings(parser: argparse.ArgumentParser) -> None:
@@ -123,6 +115,7 @@ def surroundings(flags: argparse.Namespace) -> context.Options:
     rerun=flags.rerun,
     entry=flags.entry,
     modules=tuple(flags.modules),
+    show_progress=True,
   )
 
 

@@ -3,15 +3,18 @@
 Everything is read at most once, when first asked for.
 """
 
+import contextlib
 import dataclasses
+import datetime
 import functools
 import os
 import pathlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from carnet import errors
 from carnet.checkpoint import digest, directory, documents, integrity, manifest
-from carnet.passport import plain_tree, schema, strict_json
+from carnet.passport import meter, plain_tree, schema, strict_json
 
 # what cannot be listed in the passport, because it speaks of it
 PAPERS = (directory.PASSPORT, directory.SIGNOFF, directory.SIGNATURE)
@@ -32,6 +35,7 @@ class Options:
   rerun: bool = False
   entry: str | None = None
   modules: tuple[str, ...] = ()
+  show_progress: bool = False
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +45,21 @@ class Entry:
   path: str
   kind: str  # "file", "link", "other"
   size_bytes: int
+
+
+def resolve(path: pathlib.Path) -> pathlib.Path:
+  """Returns the directory of the passport; else the newest complete step."""
+  if os.path.lexists(path / directory.PASSPORT):
+    return path
+  return directory.resolve(path)
+
+
+def utc(text: str) -> str:
+  """Returns a time as it was given; ValueError when it is none in UTC."""
+  moment = datetime.datetime.fromisoformat(text)
+  if moment.utcoffset() != datetime.timedelta(0):
+    raise ValueError(f"'{text}' is not in UTC")
+  return text
 
 
 class Context:
@@ -99,15 +118,34 @@ class Context:
   @functools.cached_property
   def digests(self) -> dict[str, str]:
     """sha256 of every file but the papers, each read once, in threads."""
-    names = [
-      entry.path
+    files = [
+      entry
       for entry in self.entries
       if entry.kind == "file" and entry.path not in PAPERS
     ]
-    with plain_tree.opened(self.path) as root:
-      hashed = functools.partial(_hashed, root)
-      found = integrity.in_threads(hashed, names)
+    with plain_tree.opened(self.path) as root, self._meter(files) as told:
+
+      def hashed(entry: Entry) -> str:
+        found = _hashed(root, entry.path)
+        told(entry.size_bytes)
+        return found
+
+      found = integrity.in_threads(hashed, files)
+    names = [entry.path for entry in files]
     return dict(zip(names, found, strict=True))
+
+  @contextlib.contextmanager
+  def _meter(self, files: list[Entry]) -> Iterator[Callable[[int], None]]:
+    """Yields what is told of each file's bytes: shown if they are many."""
+    size = sum(entry.size_bytes for entry in files)
+    if not self.options.show_progress or size < meter.SHOWN_FROM_BYTES:
+      yield lambda count: None
+      return
+    shown = meter.Meter(size, len(files))
+    try:
+      yield shown.add
+    finally:
+      shown.close()
 
   def json(self, name: str) -> Any:
     """Returns the value of a JSON file in the directory.

@@ -13,7 +13,7 @@ from carnet.passport import schema
 FILES = "generate-passport, from files that a launch of ours writes"
 PHASE_2 = "generate-passport, second phase: it runs the policy"
 LAUNCHER = "the launcher, before step 0: train, or scripts/dump_config.py"
-PERSON = "a person: no program can find it out"
+PERSON = "a person, with generate-passport --setup FILE"
 
 # path, where * is any index or key -> (who, what it is)
 FILLED = {

@@ -13,7 +13,7 @@ import pydantic
 from carnet import errors
 from carnet.checkpoint import directory
 from carnet.passport import context, measured, schema
-from carnet.passport.static import draft, files, given
+from carnet.passport.static import draft, files, given, required, robot
 
 ASSETS = ("assets/reference_frames", "assets/reference_test_vector")
 
@@ -42,14 +42,17 @@ def generate(
   """
   described = draft.describe(path)
   found = draft.make(path, told, described)
+  if told.setup is not None:
+    found = robot.apply(found, told.setup)
+  found = required.settle(found, told)
   if run:
     with tempfile.TemporaryDirectory() as scratch:
       output = pathlib.Path(scratch)
       measurement = measure(path, found, output, options, python)
       _exchange(path, output)
-    listed = files.files(
-      context.Context(path), described.roles, described.needed
-    )
+    shown = context.Options(show_progress=told.show_progress)
+    complete = context.Context(path, shown)
+    listed = files.files(complete, described.roles, described.needed)
     found = measured.complete(found, measurement, listed, described.trainable)
   else:
     _exchange(path, None)

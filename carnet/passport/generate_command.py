@@ -19,8 +19,15 @@ from collections.abc import Sequence
 
 from carnet import terminal
 from carnet.checkpoint import directory
-from carnet.passport import command, gaps, generate, schema, strict_json
-from carnet.passport.static import draft, given
+from carnet.passport import (
+  command,
+  gaps,
+  generate,
+  history,
+  schema,
+  strict_json,
+)
+from carnet.passport.static import draft, given, required, robot
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +73,21 @@ def _parser() -> argparse.ArgumentParser:
     default=[],
     help="JSON of a known issue, as the schema has it; may be repeated",
   )
+  add(
+    "--setup",
+    metavar="FILE",
+    type=command.file,
+    help="JSON of what only a person knows: cameras, units, rate, versions "
+    "that break (docs/passport.md)",
+  )
+  add(
+    "--allow-missing",
+    metavar="FIELD",
+    action="append",
+    default=[],
+    help="go on without it: " + ", ".join(required.HOW) + "; may be repeated",
+  )
+  add("--reason", default="", help="why it is missing: becomes a known issue")
   _add_second_phase(parser)
   command.add_running(parser)
   return parser
@@ -101,9 +123,13 @@ def _run(flags: argparse.Namespace) -> int:
     dataset_repos=tuple(flags.dataset_repo),
     loader_classes=tuple(flags.loader_class),
     known_issues=tuple(
-      schema.decode_issue(strict_json.read(x), str(x))
+      schema.decode_part(history.KnownIssue, strict_json.read(x), str(x))
       for x in flags.known_issue
     ),
+    setup=robot.read(flags.setup) if flags.setup else None,
+    allow_missing=tuple(flags.allow_missing),
+    reason=flags.reason,
+    show_progress=True,
   )
   options = []
   for name in ("entry", "dataset_path"):

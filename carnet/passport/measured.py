@@ -47,8 +47,10 @@ def complete(
   Raises:
     UserError: a measurement contradicts what files tell.
   """
+  told = draft.model_identity.runtime_constraints
   constraints = model.RuntimeConstraints(
     required_versions=_pins(found.library_versions),
+    known_incompatible=told.known_incompatible if told else (),
     jax_config=found.jax_config,
   )
   identity = draft.model_identity.model_copy(

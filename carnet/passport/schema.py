@@ -91,7 +91,7 @@ class SignOff(fields.Model):
   signature_file: fields.RelativePath | None = None
 
 
-_Document = TypeVar("_Document", Passport, SignOff, history.KnownIssue)
+_Part = TypeVar("_Part", bound=fields.Model)
 
 
 def decode(content: bytes, where: str) -> Passport:
@@ -110,10 +110,9 @@ def decode_signoff(content: bytes, where: str) -> SignOff:
   return _validate(SignOff, strict_json.decode(content, where), where)
 
 
-def decode_issue(content: bytes, where: str) -> history.KnownIssue:
-  """Returns the known issue in `content`; UserError as `decode`."""
-  found = strict_json.decode(content, where)
-  return _validate(history.KnownIssue, found, where)
+def decode_part(kind: type[_Part], content: bytes, where: str) -> _Part:
+  """Returns the part of a passport in `content`; UserError as `decode`."""
+  return _validate(kind, strict_json.decode(content, where), where)
 
 
 def encode(document: Passport | SignOff) -> bytes:
@@ -146,7 +145,7 @@ def signoff_json_schema() -> dict[str, Any]:
   }
 
 
-def _validate(kind: type[_Document], found: Any, where: str) -> _Document:
+def _validate(kind: type[_Part], found: Any, where: str) -> _Part:
   try:
     # strict types are those of JSON, where a tuple is written as an array
     return kind.model_validate_json(json.dumps(found))

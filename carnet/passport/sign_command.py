@@ -23,6 +23,7 @@ from carnet import errors, terminal
 from carnet.checkpoint import directory
 from carnet.passport import (
   command,
+  context,
   exit_code,
   formats,
   schema,
@@ -64,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(flags: argparse.Namespace) -> int:
-  path = command.resolve(flags.checkpoint)
+  path = context.resolve(flags.checkpoint)
   request = sign.Request(
     reason=flags.reason,
     signer=flags.signer,

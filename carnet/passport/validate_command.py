@@ -14,7 +14,6 @@ exit codes:
 
 import argparse
 import dataclasses
-import datetime
 import os
 import pathlib
 import sys
@@ -23,8 +22,6 @@ from collections.abc import Sequence
 from carnet import errors, terminal
 from carnet.passport import command, context, formats, statistics, validate
 from carnet.passport.formats import catalogue, rows
-
-_TOLD_FROM_BYTES = 1_000_000_000  # hashing takes a second or more from here on
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,11 +39,10 @@ def _run(flags: argparse.Namespace) -> int:
     return 0
   if flags.checkpoint is None:
     raise errors.UserError("CHECKPOINT is missing (--help shows the usage)")
-  path = command.resolve(flags.checkpoint)
+  path = context.resolve(flags.checkpoint)
   for place in (flags.output, flags.html):
     _check_place(place, path)
   found = context.Context(path, _options(flags))
-  _tell_size(found)
   told = rows.Validation(
     validate.examine(found),
     strict=flags.strict,
@@ -157,14 +153,11 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 
 def _time(text: str) -> str:
   try:
-    moment = datetime.datetime.fromisoformat(text)
-  except ValueError:
-    moment = None
-  if moment is None or moment.utcoffset() != datetime.timedelta(0):
+    return context.utc(text)
+  except ValueError as error:
     raise argparse.ArgumentTypeError(
       f"'{text}' is no time in UTC such as 2026-01-31T00:00:00Z"
-    )
-  return text
+    ) from error
 
 
 def _options(flags: argparse.Namespace) -> context.Options:
@@ -188,13 +181,6 @@ def _check_place(place: pathlib.Path | None, checkpoint: pathlib.Path) -> None:
     )
   if not place.absolute().parent.is_dir():
     raise errors.UserError(f"there is no directory {place.parent} to write to")
-
-
-def _tell_size(found: context.Context) -> None:
-  sizes = [entry.size_bytes for entry in found.entries]
-  if sum(sizes) > _TOLD_FROM_BYTES:
-    sys.stderr.write(f"hashing {sum(sizes) / 1e9:.1f} GB, {len(sizes)} files\n")
-    sys.stderr.flush()
 
 
 def _passport_bytes(found: context.Context) -> bytes:

@@ -190,6 +190,10 @@ def test_hostile_text_is_not_obeyed(call, runs, deployment):
     (["rollback", "x", "--no_copy"], "--no_copy is for promote"),
     (["status", "x", "--public_key="], "--public_key: there is no file"),
     (["status", "x", "--public_key=none"], "there is no file 'none'"),
+    (["status", "x", "--target_repo=none"], "there is no directory 'none'"),
+    (["status", "x", "--device_map=none"], "there is no file 'none'"),
+    (["status", "x", "--min_signed_utc=now"], "'now' is no time"),
+    (["log", "x", "--target_repo=."], "--target_repo is for promote"),
   ],
 )
 def test_mistakes_say_what_to_do(call, words, message, tmp_path, monkeypatch):

@@ -12,7 +12,8 @@ from carnet.passport.checks import contract_shapes, dataset, devices, parts
 
 # what people fill in, and no file of a checkpoint tells
 MANUAL = ("physical_mounting", "camera_serial", "camera_usb_path")
-_BY_HAND = ("/source_revision", "/file_sha256")  # where files tell nothing
+# where files tell nothing, a person may
+_BY_HAND = ("/source_revision", "/file_sha256", "/unit", "/control_hz")
 _AGENTS = {"act": "act", "dreamer": "dreamerv3"}  # config.json -> passport
 
 
@@ -47,7 +48,7 @@ def contract_matches_config(found: context.Context) -> outcome.Finding:
   Compared are family, contract, inference parameters, forward graph, class,
   pipeline and pretrained parts. Fail: fields differ; each is listed. Not
   checked: the files say nothing, and no family that is installed reads them.
-  What people fill in (mounting, serial, port) is not compared.
+  What people fill in (mounting, serial, port, units) is not compared.
   """
   config = found.json(found.passport.provenance.config_path)
   if not isinstance(config, dict):
@@ -111,7 +112,13 @@ def differences(
   for where, expected, present in pairs:
     if expected is not None:
       rows += difference.differences(plain(expected), plain(present), where)
-  return [*difference.without(rows, MANUAL), *_pretrained(told, found)]
+  rows = difference.without(rows, MANUAL)
+  return [row for row in [*rows, *_pretrained(told, found)] if not _added(row)]
+
+
+def _added(row: difference.Difference) -> bool:
+  """Tells whether a person told what no file does."""
+  return row.expected is None and row.where.endswith(_BY_HAND)
 
 
 def plain(value: Any) -> Any:
@@ -126,19 +133,14 @@ def plain(value: Any) -> Any:
 def _pretrained(
   told: family.Description, found: context.Context
 ) -> list[difference.Difference]:
-  """Compares parts trained elsewhere; a revision may be added by hand."""
+  """Compares parts trained elsewhere."""
   if told.name == "other" and not told.pretrained:
     return []
-  rows = difference.differences(
+  return difference.differences(
     plain(told.pretrained),
     plain(found.passport.model_internals.pretrained_provenance),
     "/model_internals/pretrained_provenance",
   )
-  return [
-    row
-    for row in rows
-    if row.expected is not None or not row.where.endswith(_BY_HAND)
-  ]
 
 
 @parts.with_contract

@@ -37,7 +37,7 @@ def device_mapping(
   if not named and not faults:
     return outcome.not_checked(
       "the contract names neither serial numbers nor ports",
-      "set camera_serial and camera_usb_path in the passport, then sign again",
+      "tell them with generate-passport --setup FILE, then sign again",
     )
   return outcome.first(faults, f"{named} of {len(needed.images)} cameras agree")
 

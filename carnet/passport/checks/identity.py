@@ -54,7 +54,7 @@ def required_versions(found: context.Context) -> outcome.Finding:
   required, or a package is absent.
   """
   constraints = found.passport.model_identity.runtime_constraints
-  if constraints is None:
+  if constraints is None or not constraints.required_versions:
     return outcome.not_checked("there are no constraints", parts.MEASURE)
   where = "/model_identity/runtime_constraints/required_versions"
   faults, absent = [], []

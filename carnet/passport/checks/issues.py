@@ -54,7 +54,7 @@ def known_issues_have_constraints(found: context.Context) -> outcome.Finding:
       f"/known_issues/{index}",
       f"{name} in required_versions or known_incompatible",
       "nothing",
-      "add the constraint to the passport's draft, then generate again",
+      "generate-passport --setup FILE with known_incompatible",
     )
     for index, row in enumerate(found.passport.known_issues)
     for name in _packages(found, row)

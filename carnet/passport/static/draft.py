@@ -29,7 +29,8 @@ def make(
     UserError: no config.json, a dirty repository, or facts that contradict
       each other.
   """
-  found = context.Context(path)
+  options = context.Options(show_progress=told.show_progress)
+  found = context.Context(path, options)
   config = _config(found)
   launch = run_context.read(path)
   return schema.Passport(

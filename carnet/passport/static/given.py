@@ -4,6 +4,7 @@ import dataclasses
 import pathlib
 
 from carnet.passport import history
+from carnet.passport.static import robot
 
 
 @dataclasses.dataclass(frozen=True)
@@ -16,3 +17,7 @@ class Given:
   dataset_repos: tuple[str, ...] = ()
   loader_classes: tuple[str, ...] = ()
   known_issues: tuple[history.KnownIssue, ...] = ()
+  setup: robot.Setup | None = None
+  allow_missing: tuple[str, ...] = ()
+  reason: str = ""
+  show_progress: bool = False

@@ -16,7 +16,8 @@ from carnet import checkpoint as checkpoint_lib
 from carnet import errors
 from carnet.checkpoint import digest, directory
 from carnet.lifecycle import copying, gate, promotion, status
-from carnet.passport import oms, sign
+from carnet.passport import context, oms, sign
+from carnet.passport.checks import catalogue, contract, provenance, signoff
 
 
 def test_a_promoted_checkpoint_is_copied_current_and_on_record(run, deployment):
@@ -135,6 +136,25 @@ def test_what_is_not_signed_off_is_refused(
   assert not deployment.exists()
 
 
+def test_a_robot_must_fit(run, deployment, tmp_path, monkeypatch):
+  checks = (*contract.CHECKS, *provenance.CHECKS, *signoff.CHECKS)
+  monkeypatch.setattr(catalogue, "CHECKS", checks)
+  devices = tmp_path / "devices.json"
+  devices.write_text('{"elsewhere": {"serial": "1"}}')
+  for unfit, check in (
+    ({"device_map": devices}, "device_mapping"),
+    ({"target_repo": tmp_path}, "deployment_repo_match"),
+    ({"min_signed_utc": "2999-01-01T00:00:00Z"}, "signoff_recent"),
+  ):
+    with pytest.raises(gate.Refused, match=check):
+      worlds.promote(run, deployment, **unfit)
+  devices.write_text(f'{{"{sample.CAMERA}": {{"serial": "1"}}}}')
+  fit = {"device_map": devices, "min_signed_utc": "2020-01-01T00:00:00Z"}
+  worlds.promote(run, deployment, **fit)
+  with pytest.raises(gate.Refused, match="deployment_repo_match"):
+    status.status(deployment, context.Options(target_repo=tmp_path))
+
+
 def test_a_key_must_have_signed(run, deployment, tmp_path):
   pem, public = oms_sample.private(), tmp_path / "key.pub"
   public.write_bytes(oms.public_key(pem))
@@ -144,11 +164,14 @@ def test_a_key_must_have_signed(run, deployment, tmp_path):
   sign.sign(run, sign.Request(reason="all well", key=sign.Key(pem)))
   record = worlds.promote(run, deployment, public_key=public)
   assert record.public_key_sha256 == digest.file(public)
-  assert status.status(deployment, public).record == record
+  assert (
+    status.status(deployment, context.Options(public_key=public)).record
+    == record
+  )
   other = tmp_path / "other.pub"
   other.write_bytes(oms.public_key(oms_sample.private()))
   with pytest.raises(gate.Refused, match="signature_valid"):
-    status.status(deployment, other)
+    status.status(deployment, context.Options(public_key=other))
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Runs with a signed, evaluated step, and what they do to a deployment."""
 
+import dataclasses
 import json
 
 import sample
@@ -7,6 +8,7 @@ import sample
 from carnet import intervals
 from carnet.checkpoint import directory
 from carnet.lifecycle import promotion, rolling_back
+from carnet.passport import context
 
 
 def run(original, root, name, **papers):
@@ -50,15 +52,23 @@ def results(step, number, successes, episodes):
   return {"checkpoint": str(step), "step": number, "summary": summary}
 
 
+def _request(reason, **options):
+  """Returns a request of "tester"; what the gate asks is among the options."""
+  names = {field.name for field in dataclasses.fields(context.Options)}
+  asked = {k: v for k, v in options.items() if k in names}
+  rest = {k: v for k, v in options.items() if k not in names}
+  return promotion.Request(reason, "tester", context.Options(**asked), **rest)
+
+
 def promote(step, deployment, reason="good", **options):
   """Promotes as "tester"; returns the record."""
-  request = promotion.Request(reason, "tester", **options)
+  request = _request(reason, **options)
   return promotion.promote(step, deployment, request).record
 
 
 def rollback(deployment, to="", reason="bad", **options):
   """Rolls back as "tester"; returns the record."""
-  request = promotion.Request(reason, "tester", **options)
+  request = _request(reason, **options)
   return rolling_back.rollback(deployment, request, to).record
 
 

@@ -15,6 +15,7 @@ from carnet.passport import (
   context,
   exit_code,
   formats,
+  meter,
   validate,
   validate_command,
 )
@@ -204,7 +205,7 @@ def test_verbose_prints_docstrings_and_statistics(step, capsys):
 
 def test_large_checkpoints_are_announced(step, capsys, monkeypatch):
   assert run(capsys, step)[2] == ""
-  monkeypatch.setattr(validate_command, "_TOLD_FROM_BYTES", 1000)
+  monkeypatch.setattr(meter, "SHOWN_FROM_BYTES", 1000)
   assert re.fullmatch(r"hashing \d+\.\d GB, \d+ files\n", run(capsys, step)[2])
 
 
