@@ -7,7 +7,7 @@ import sys
 import pytest
 
 TESTS = pathlib.Path(__file__).parents[1]
-for folder in ("papers", "act", "dreamer"):
+for folder in ("papers", "act", "dreamer", "carnet/passport"):
   sys.path.insert(0, str(TESTS / folder))
 
 
