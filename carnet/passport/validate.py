@@ -6,6 +6,8 @@ from carnet import errors
 from carnet.passport import context, outcome, shown
 
 _FIRST = "schema"  # without it there is nothing to compare with
+# what a robot may lack: module -> distribution
+_OPTIONAL: dict[str | None, str] = {"packaging": "packaging", "PIL": "pillow"}
 
 
 def validate(
@@ -62,7 +64,13 @@ def _run(
     return check.run(found)
   except errors.UserError as error:
     return outcome.failed(str(error))
-  except Exception as error:  # nobody thought of that in a stranger's file
+  except Exception as error:
+    if isinstance(error, ModuleNotFoundError) and error.name in _OPTIONAL:
+      name = _OPTIONAL[error.name]
+      return outcome.not_checked(
+        f"{name} is not installed here", f"pip install {name}"
+      )
+    # nobody thought of that in a stranger's file
     fault = f"{type(error).__name__} {shown.cut(str(error))}"
     return outcome.failed(
       f"the check itself failed: {fault}",

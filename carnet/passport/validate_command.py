@@ -205,3 +205,7 @@ def _write(text: str, place: pathlib.Path | None) -> None:
   working = place.with_name(f".{place.name}.{os.getpid()}")
   working.write_text(text, encoding="utf-8")
   os.replace(working, place)
+
+
+if __name__ == "__main__":
+  sys.exit(main())

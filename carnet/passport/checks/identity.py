@@ -1,9 +1,7 @@
 """Which model it is, and whether this machine is one that it may run on."""
 
-from packaging import requirements, specifiers, version
-
 from carnet.passport import class_source, context, outcome
-from carnet.passport.checks import environment, parts
+from carnet.passport.checks import environment, parts, pep440
 
 OURS = ("act", "dreamer", "carnet")
 _ALWAYS = ("python", "jax", "jaxlib", "flax", "numpy")
@@ -59,14 +57,14 @@ def required_versions(found: context.Context) -> outcome.Finding:
   where = "/model_identity/runtime_constraints/required_versions"
   faults, absent = [], []
   for package, text in constraints.required_versions.items():
-    allowed, present = _specifier(text), environment.installed(package)
-    if allowed is None:
+    present = environment.installed(package)
+    if not pep440.is_specifier(text):
       faults.append(
         outcome.failed(f"{package}: '{text}' is no specifier", where)
       )
     elif present is None:
       absent.append(package)
-    elif not allowed.contains(present, prereleases=True):
+    elif not pep440.allows(text, present):
       faults.append(
         outcome.failed(
           f"{package} is {present} here, {text} is required",
@@ -97,14 +95,11 @@ def known_incompatible(found: context.Context) -> outcome.Finding:
   where = "/model_identity/runtime_constraints/known_incompatible"
   faults = []
   for index, row in enumerate(constraints.known_incompatible):
-    banned, present = (
-      _specifier(row.specifier),
-      environment.installed(row.package),
-    )
-    if banned is None:
+    present = environment.installed(row.package)
+    if not pep440.is_specifier(row.specifier):
       why = f"{row.package}: '{row.specifier}' is no specifier"
       faults.append(outcome.failed(why, f"{where}/{index}/specifier"))
-    elif present and banned.contains(present, prereleases=True):
+    elif present and pep440.allows(row.specifier, present):
       faults.append(
         outcome.failed(
           f"{row.package} {present} is known to break it: {row.reason}",
@@ -135,7 +130,7 @@ def versions_recorded(found: context.Context) -> outcome.Finding:
   faults = [
     outcome.failed(f"{name} '{x}' is no version", f"{where}/{name}")
     for name, x in recorded.items()
-    if not _is_version(x)
+    if not pep440.is_version(x)
   ]
   wanted = _ALWAYS if found.passport.family != "other" else ()
   absent = [name for name in wanted if name not in recorded]
@@ -158,30 +153,6 @@ def versions_recorded(found: context.Context) -> outcome.Finding:
       )
     )
   return outcome.first(faults, f"{len(recorded)} versions")
-
-
-def requirement(text: str) -> requirements.Requirement | None:
-  """Returns a package with versions, as in "numpy<2.1"; None if it is none."""
-  try:
-    found = requirements.Requirement(text)
-  except requirements.InvalidRequirement:
-    return None
-  return found if found.specifier else None
-
-
-def _specifier(text: str) -> specifiers.SpecifierSet | None:
-  try:
-    return specifiers.SpecifierSet(text)
-  except specifiers.InvalidSpecifier:
-    return None
-
-
-def _is_version(text: str) -> bool:
-  try:
-    version.Version(text)
-  except version.InvalidVersion:
-    return False
-  return True
 
 
 CHECKS = outcome.group(

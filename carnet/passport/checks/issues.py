@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 
 from carnet.passport import context, history, outcome
-from carnet.passport.checks import environment, identity
+from carnet.passport.checks import environment, pep440
 
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
 # packages whose versions are known to change what a policy does
@@ -108,13 +108,12 @@ def concerns(affected: str) -> bool:
     return True
   if text in systems:
     return False
-  found = identity.requirement(text)
+  found = pep440.requirement(text)
   if found is None:
     return True
-  present = environment.installed(found.name)
-  if present is None:
-    return False
-  return found.specifier.contains(present, prereleases=True)
+  package, specifier = found
+  present = environment.installed(package)
+  return present is not None and bool(pep440.allows(specifier, present))
 
 
 def _packages(found: context.Context, row: history.KnownIssue) -> Iterator[str]:
