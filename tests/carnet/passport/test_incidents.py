@@ -1,62 +1,26 @@
 """Incidents of others, replayed: each turns a check red, or soft.
 
 The names in the docstrings are the public threads; what happened there is in
-`docs/passport.md`.
+`docs/passport.md`. Before each replay nothing is red. Those of weights,
+releases and verdicts are in `test_incidents_of_releases.py`.
 """
 
 import json
 
-import checking
+import incidents
 import numpy as np
 import PIL.Image
+import pytest
 import sample
+from incidents import PIPE, STATE, alarms, numbered, rows, statistics
 
 from carnet.passport import cameras, prepared
-from carnet.passport.checks import (
-  contract,
-  identity,
-  normalization,
-  pipeline,
-  reference,
-  smoke,
-)
-
-CHECKS = (
-  *contract.CHECKS,
-  *normalization.CHECKS,
-  *pipeline.CHECKS,
-  *identity.CHECKS,
-  *smoke.CHECKS,
-  *reference.CHECKS,
-)
-PIPE = "transform_pipeline"
-STATE = "input_contract/state/normalization"
 
 
-def alarms(step, **options):
-  """Returns the checks that are red or soft."""
-  results = checking.findings(step, CHECKS, **options)
-  return {n for n, r in results.items() if r.status in ("fail", "soft")}
-
-
-def rows(step):
-  return sample.passport(step).model_dump(mode="json")[PIPE]
-
-
-def numbered(listed):
-  return [{**row, "index": index} for index, row in enumerate(listed)]
-
-
-def statistics(step, run):
-  """Changes stats.json as a training program might write it."""
-  place = step / "stats.json"
-  blocks = json.loads(place.read_text())
-  run(blocks)
-  place.write_text(json.dumps(blocks))
-  sample.write(step)
-
-
-def test_the_sample_raises_no_alarm(step):
+@pytest.fixture(autouse=True)
+def sound(step, monkeypatch):
+  """Shows that it is the damage that raises the alarm."""
+  monkeypatch.delenv("PYTHONPATH", raising=False)  # an alarm of its own
   assert alarms(step) == set()
 
 
@@ -66,10 +30,13 @@ def test_a_normaliser_that_returned_early(step, monkeypatch):
   def code(found):
     return lambda observed: {
       **prepared.by_pipeline(found, observed),
-      "state": observed["state"],
+      **{key: observed[key] for key in left_alone},
     }
 
+  left_alone = []
   monkeypatch.setattr(prepared, "by_code", code)
+  assert alarms(step, rerun=True) == set()
+  left_alone.append("state")
   assert alarms(step, rerun=True) == {"pipeline_matches_code"}
 
 
@@ -108,22 +75,6 @@ def test_width_and_height_exchanged(step):
   assert alarms(step) == {"reference_shapes"}
 
 
-def test_another_build_of_a_library(step):
-  """moojink/openvla-oft 135: 98 % became 60 % without the patched build."""
-  version = np.__version__
-  required = "model_identity/runtime_constraints/required_versions"
-  sample.write(step, **{required: {"numpy": f"=={version}+patched"}})
-  assert alarms(step) == {"required_versions"}
-
-
-def test_a_release_that_breaks_a_family(step):
-  """Lerobot PR 3249: transformers 5.4.0 broke it and was pinned away."""
-  banned = "model_identity/runtime_constraints/known_incompatible"
-  row = {"package": "numpy", "specifier": f"=={np.__version__}"}
-  sample.write(step, **{banned: [{**row, "reason": "keys were renamed"}]})
-  assert alarms(step) == {"known_incompatible"}
-
-
 def test_the_pad_value_of_another_release(step):
   """Lerobot 0.5.0: images were padded with 0 in the place of -1."""
   size = {
@@ -137,7 +88,7 @@ def test_the_pad_value_of_another_release(step):
   }
   listed = numbered([image, *rows(step)])
   sample.write(step, **{PIPE: listed, "input_contract/images/0/resize": size})
-  found = checking.findings(step, CHECKS)["pipeline_matches_contract"].finding
+  found = incidents.findings(step)["pipeline_matches_contract"].finding
   assert found.status == "fail"
   assert "pad_value is 0.0, expected -1.0" in found.evidence
 
@@ -150,7 +101,7 @@ def test_statistics_under_prefixed_keys(step):
       blocks[f"so100.{key}"] = blocks.pop(key)
 
   statistics(step, prefix)
-  found = checking.findings(step, CHECKS)["norm_stats_cover_features"].finding
+  found = incidents.findings(step)["norm_stats_cover_features"].finding
   assert found.status == "fail"
   assert "there is 'so100.state'" in found.evidence
 
@@ -159,6 +110,18 @@ def test_statistics_that_no_loader_finds(step):
   """strands-labs/robots 513: only norm_stats.json was shipped."""
   (step / "stats.json").rename(step / "norm_stats.json")
   assert {"norm_stats_sha", "norm_stats_cover_features"} <= alarms(step)
+
+
+def test_a_feature_whose_statistics_are_absent(step):
+  """strands-labs/robots 3720: it passed through, in degrees."""
+  statistics(step, lambda blocks: blocks.pop("state"))
+  assert "norm_stats_cover_features" in alarms(step)
+
+
+def test_no_statistics_at_all(step):
+  """Lerobot 699, 1078: a checkpoint without any."""
+  (step / "stats.json").unlink()
+  assert "norm_stats_cover_features" in alarms(step)
 
 
 def test_a_feature_that_was_never_normalised(step):
@@ -179,7 +142,7 @@ def test_seven_numbers_for_six_joints(step):
       blocks["state"][name] = [*row, row[-1]]
 
   statistics(step, widen)
-  found = checking.findings(step, CHECKS)["norm_stats_cover_features"].finding
+  found = incidents.findings(step)["norm_stats_cover_features"].finding
   assert found.status == "fail"
   assert (found.expected, found.found) == ("3", "4")
 
@@ -189,10 +152,14 @@ def test_cameras_that_were_exchanged(tmp_path, step):
   image = "input_contract/images/0"
   sample.write(step, **{f"{image}/camera_serial": "TOP-1"})
   place = tmp_path / "cameras.json"
+  place.write_text('{"top": {"serial": "TOP-1"}}')
+  assert alarms(step, device_map=place) == set()
   place.write_text('{"top": {"serial": "WRIST-7"}}')
   assert alarms(step, device_map=place) == {"device_mapping"}
   one, other = sample.frames()[:1], np.rot90(sample.frames()[:1], 2, (1, 2))
   recorded = {"top": one, "wrist": other}
+  right = {"top": one[0], "wrist": other[0]}
+  assert cameras.of_frames(right, recorded).swapped == ()
   live = {"top": other[0], "wrist": one[0]}
   swapped = cameras.of_frames(live, recorded).swapped
   assert swapped == (("top", "wrist"), ("wrist", "top"))
@@ -250,33 +217,6 @@ def test_a_gripper_of_another_range(step):
   base = "output_spec/smoke_results/range_check"
   sample.write(step, **{f"{base}/high": [2.125, 100.0]})
   assert alarms(step) == {"smoke_range_check"}
-
-
-def test_a_loaded_agent_with_constant_actions(step):
-  """danijar/dreamerv2 48: the same action whatever it saw."""
-  base = "output_spec/smoke_results"
-  sample.write(
-    step,
-    **{
-      f"{base}/liveness/min_pairwise_output_diff": 0.0,
-      f"{base}/distribution/std": [0.0, 0.0],
-    },
-  )
-  assert alarms(step) == {"smoke_liveness", "smoke_distribution"}
-
-
-def test_other_random_numbers_from_the_same_key(step, monkeypatch):
-  """jax-ml/jax 18480: jax_threefry_partitionable changed its default."""
-  config = {
-    **{"prng_impl": "threefry2x32", "threefry_partitionable": True},
-    **{"x64": False, "matmul_precision": None, "xla_flags": ""},
-  }
-  path = "model_identity/runtime_constraints/jax_config"
-  sample.write(step, **{path: config})
-  monkeypatch.delenv("XLA_FLAGS", raising=False)
-  monkeypatch.delitem(__import__("sys").modules, "jax", raising=False)
-  monkeypatch.setenv("JAX_THREEFRY_PARTITIONABLE", "0")
-  assert alarms(step) == {"jax_config_match"}
 
 
 def test_clipping_that_valid_syntax_hides(step):
