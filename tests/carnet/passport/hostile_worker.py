@@ -27,7 +27,7 @@ FORBIDDEN = (
 )
 OWN = (
   *("carnet", "act", "dreamer"),
-  *("numpy", "pydantic", "pydantic_core", "PIL"),
+  *("numpy", "packaging", "pydantic", "pydantic_core", "PIL"),
 )
 CODE = tuple(os.path.realpath(x) for x in sys.path if x)
 

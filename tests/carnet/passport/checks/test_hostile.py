@@ -5,6 +5,7 @@ out stands in `threats_files.py`, `threats_arrays.py` and `threats_papers.py`.
 Run with `-s` to see what refused each.
 """
 
+import collections
 import json
 import os
 import pathlib
@@ -126,4 +127,6 @@ def test_a_sound_checkpoint_passes_the_same_way(observed):
 def test_every_threat_is_carried_out():
   numbers = {int(name.split()[0][1:]) for name in CASES}
   assert numbers == set(THREATS)
+  codes = collections.Counter(case.code for case in CASES.values())
   print(f"{len(CASES)} hostile checkpoints, {len(numbers)} threats")
+  print(", ".join(f"exit code {c}: {n}" for c, n in sorted(codes.items())))
