@@ -38,6 +38,7 @@ def array(step, path, values):
 
 def test_the_sample_is_green(step):
   results = checking.findings(step, reference.CHECKS)
+  assert results.pop("cameras_see_as_trained").status == "not_checked"
   assert {r.status for r in results.values()} == {"pass"}
 
 
@@ -258,44 +259,3 @@ def test_a_random_walk_passes_for_motion():
   walks = np.cumsum(np.random.default_rng(1).normal(size=(100, 10, 4)), axis=1)
   flagged = [any(realism.faults_of_vectors(walk)) for walk in walks]
   assert np.mean(flagged) < 0.1
-
-
-@pytest.mark.parametrize(
-  "values",
-  [
-    np.full((10, 2), np.nan),
-    np.full((10, 2), 1e6),
-    np.full((10, 2), -1e6),
-  ],
-)
-def test_golden_actions_are_numbers_within_bounds(step, values):
-  array(step, sample.ACTIONS_PATH, values)
-  assert red(step) == ["golden_actions_sane"]
-
-
-@pytest.mark.parametrize(
-  ("kind", "value", "sane"),
-  [
-    ("discrete_index", 1.0, True),
-    ("discrete_index", 0.5, False),
-    ("discrete_onehot", 0.0, False),
-  ],
-)
-def test_golden_choices(step, kind, value, sane):
-  np.save(step / sample.ACTIONS_PATH, np.full((10, 2), value))
-  sample.write(
-    step,
-    **{
-      "input_contract/actions/kind": kind,
-      "input_contract/actions/classes": 2,
-    },
-  )
-  assert (red(step) == []) == sane
-
-
-@pytest.mark.parametrize(
-  ("name", "value"), [("atol", 1.0), ("rtol", 9.0), ("atol", -1.0)]
-)
-def test_tolerances_that_promise_nothing(step, name, value):
-  sample.write(step, **{f"{BASE}/{name}": value})
-  assert red(step) == ["golden_actions_sane"]
