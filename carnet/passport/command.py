@@ -79,6 +79,12 @@ def add_surroundings(parser: argparse.ArgumentParser) -> None:
     help="JSON: the serial number and USB path of each camera here",
   )
   add(
+    "--live-frames",
+    metavar="DIRECTORY",
+    type=folder,
+    help="a picture of each camera now, CAMERA.png: are two exchanged?",
+  )
+  add(
     "--trust-package",
     metavar="NAME",
     action="append",
@@ -111,6 +117,7 @@ def surroundings(flags: argparse.Namespace) -> context.Options:
     target_repo=flags.target_repo,
     dataset_path=flags.dataset_path,
     device_map=flags.device_map,
+    live_frames=flags.live_frames,
     trust_packages=tuple(flags.trust_package),
     rerun=flags.rerun,
     entry=flags.entry,

@@ -32,6 +32,8 @@ class Options:
   skip_sections: tuple[str, ...] = ()
   trust_packages: tuple[str, ...] = ()
   min_signed_utc: str | None = None
+  live_frames: pathlib.Path | None = None
+  compare_code: bool = False
   rerun: bool = False
   entry: str | None = None
   modules: tuple[str, ...] = ()

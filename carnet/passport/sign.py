@@ -69,7 +69,10 @@ def sign(
     UserError: a section is left out, or nothing can be written.
   """
   options = dataclasses.replace(
-    request.options, require_signoff=False, public_key=None
+    request.options,
+    require_signoff=False,
+    public_key=None,
+    compare_code=True,
   )
   if options.skip_sections:
     raise errors.UserError(
@@ -189,7 +192,7 @@ def _confirm(
   except errors.UserError:
     remove(path)
     raise
-  gate = dataclasses.replace(options, require_signoff=True)
+  gate = dataclasses.replace(options, require_signoff=True, compare_code=False)
   found = context.Context(path, gate)
   report = validate.examine(found)
   if report.count(outcome.Status.FAIL):

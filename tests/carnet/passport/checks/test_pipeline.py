@@ -8,7 +8,7 @@ import checking
 import pytest
 import sample
 
-from carnet.passport import chains, context, family, prepared
+from carnet.passport import chains, context, family, prepared, sign
 from carnet.passport.checks import pipeline
 
 PIPE = "transform_pipeline"
@@ -231,3 +231,17 @@ def test_code_is_found_by_the_family_that_is_installed(step, monkeypatch):
 
 def test_a_family_that_is_not_installed(step):
   assert code(step).status == "not_checked"
+
+
+def test_whoever_signs_compares_with_the_code(step):
+  evidence = {}
+  for options in ({}, {"compare_code": True}):
+    evidence[bool(options)] = code_of(step, **options).finding.evidence
+  assert "when it is signed" in evidence[False]
+  _, report = sign.sign(step, sign.Request(reason="a test", dry_run=True))
+  found = {x.check.id: x.finding for x in report.results}
+  assert found["pipeline_matches_code"].evidence == evidence[True]
+
+
+def code_of(step, **options):
+  return one(step, "pipeline_matches_code", **options)
