@@ -17,6 +17,7 @@ from typing import Annotated
 import pydantic
 
 _SECONDS = 20  # a working tree on a slow disk
+_DEEPEST = 8  # submodules within each other
 _SAFELY = (
   *("-c", "core.fsmonitor=false", "-c", "core.hooksPath=/dev/null"),
   *("--no-optional-locks", "--no-pager"),
@@ -180,17 +181,12 @@ def _without_filters(top: pathlib.Path) -> dict[str, str] | None:
   """Returns an environment in which git runs none of the repository's filters.
 
   `.gitattributes` names them, and git would run them on files that changed.
-  Those of the user's own configuration, such as git-lfs, stay.
+  Those of the user's own configuration, such as git-lfs, stay. None if git
+  does not tell.
   """
-  told = _git(top, "config", "--null", "--show-scope", "--name-only", "--list")
-  if told is None:
+  names = _filters(top, _DEEPEST)
+  if names is None:
     return None
-  words = told.decode(errors="surrogateescape").split("\0")
-  names = {
-    name
-    for scope, name in zip(words[::2], words[1::2], strict=False)
-    if scope in ("local", "worktree") and name.startswith("filter.")
-  }
   # not as -c name=value: a name may have = in it
   made = {"GIT_CONFIG_COUNT": str(len(names))}
   for index, name in enumerate(sorted(names)):
@@ -198,6 +194,28 @@ def _without_filters(top: pathlib.Path) -> dict[str, str] | None:
     required = name.endswith(".required")
     made[f"GIT_CONFIG_VALUE_{index}"] = "false" if required else ""
   return made
+
+
+def _filters(top: pathlib.Path, deepest: int) -> set[str] | None:
+  """Returns the settings of filters, also of submodules: git looks in them."""
+  told = _git(top, "config", "--null", "--show-scope", "--name-only", "--list")
+  listed = _git(top, "ls-files", "--stage", "-z")
+  if told is None or listed is None or not deepest:
+    return None
+  words = told.decode(errors="surrogateescape").split("\0")
+  names = {
+    name
+    for scope, name in zip(words[::2], words[1::2], strict=False)
+    if scope in ("local", "worktree") and name.startswith("filter.")
+  }
+  for row in listed.split(b"\0"):
+    place = top / os.fsdecode(row.partition(b"\t")[2])
+    if row.startswith(b"160000 ") and os.path.lexists(place / ".git"):
+      inner = _filters(place, deepest - 1)
+      if inner is None:
+        return None
+      names |= inner
+  return names
 
 
 def _git(

@@ -140,6 +140,26 @@ def test_no_hook_monitor_or_diff_program_runs(code, tmp_path):
   assert trace.exists()
 
 
+def test_no_filter_of_a_submodule_runs(code, tmp_path):
+  inner, trace = tmp_path / "inner", tmp_path / "trace"
+  inner.mkdir()
+  (inner / ".gitattributes").write_text("* filter=spy\n")
+  (inner / "file").write_text("x\n")
+  _git(inner, "init", "-q")
+  _git(inner, "add", "-A")
+  _git(inner, "commit", "-q", "-m", "first")
+  allow = ("-c", "protocol.file.allow=always")
+  _git(code, *allow, "submodule", "--quiet", "add", str(inner), "sub")
+  _git(code, "commit", "-q", "-m", "second")
+  assert not _of(code).dirty
+  _git(code / "sub", "config", "filter.spy.clean", f"touch '{trace}'; cat")
+  (code / "sub/file").write_text("y\n")
+  assert _of(code).dirty
+  assert not trace.exists()
+  _git(code, "status")  # the spy works
+  assert trace.exists()
+
+
 def test_git_is_asked_about_this_directory_and_no_other(code, monkeypatch):
   monkeypatch.setenv("GIT_DIR", "/nowhere")
   assert _of(code).commit
