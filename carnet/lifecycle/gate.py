@@ -1,6 +1,7 @@
 """The gate: what is not signed off, or not good enough, goes no further."""
 
 import dataclasses
+import math
 import os
 import pathlib
 
@@ -117,11 +118,24 @@ class Demands:
     min_success: of the tasks that know success.
     min_return: of the mean return, for tasks that know none.
     use_lower_bound: compare the lower end of the 95 % interval instead.
+
+  Raises:
+    UserError: a demand that nothing could fall short of, such as NaN.
   """
 
   min_success: float = 0.8
   min_return: float | None = None
   use_lower_bound: bool = False
+
+  def __post_init__(self) -> None:
+    if not 0 <= self.min_success <= 1:  # holds for no NaN
+      raise errors.UserError(
+        f"--min_success {self.min_success}: give a rate from 0 to 1"
+      )
+    if self.min_return is not None and not math.isfinite(self.min_return):
+      raise errors.UserError(
+        f"--min_return {self.min_return}: give a finite number"
+      )
 
   def check(
     self, path: pathlib.Path, found: records.Success | None
@@ -134,7 +148,7 @@ class Demands:
       if found.low is None:
         raise Refused(f"{path}: nobody knows the interval of its {what}")
       what, value = f"lower bound of the {what}", found.low
-    if value < least:
+    if not value >= least:  # NaN is not enough either
       raise Refused(f"{path}: {what} {value:.4g} is below {least:.4g}")
     return found
 

@@ -7,7 +7,7 @@ writes workdir/evaluation/STEP/results.json. The larger of the two counts.
 import math
 import pathlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import pydantic
 
@@ -27,7 +27,7 @@ class _Summary(pydantic.BaseModel):
   model_config = pydantic.ConfigDict(strict=True, allow_inf_nan=False)
   episodes: fields.Positive
   mean_return: float
-  standard_error: float | None = None
+  standard_error: Annotated[float, pydantic.Field(ge=0)] | None = None
   success_rate: float | None
   successes: fields.Count | None = None
 
@@ -99,7 +99,8 @@ def of_metrics(
     low, high = _of_mean(measured)
   elif episodes and _is_whole(rate * episodes):
     low, high = intervals.wilson(round(rate * episodes), episodes)
-  return records.Success(
+  return _success(
+    path,
     rate=rate,
     low=low,
     high=high,
@@ -144,7 +145,8 @@ def of_results(
   low, high = _of_mean(summary.model_dump())
   if summary.success_rate is not None:
     low, high = _interval(place, summary)
-  return records.Success(
+  return _success(
+    place,
     rate=summary.success_rate,
     low=low,
     high=high,
@@ -153,6 +155,17 @@ def of_results(
     origin="results",
     results_sha256=digest.data(content),
   )
+
+
+def _success(where: pathlib.Path, **told: Any) -> records.Success:
+  """Returns an evaluation whose numbers, and bounds, are finite."""
+  try:
+    return records.Success(**told)
+  except pydantic.ValidationError as error:
+    first = error.errors(include_url=False, include_input=False)[0]
+    raise errors.UserError(
+      f"{where} measured no sound {first['loc'][0]}: {first['msg']}"
+    ) from error
 
 
 def described(found: records.Success) -> str:
@@ -206,7 +219,7 @@ def _of_mean(
 ) -> tuple[float | None, float | None]:
   """Returns the interval of a mean return, by its standard error."""
   mean, spread = measured.get("mean_return"), measured.get("standard_error")
-  if mean is None or spread is None:
+  if mean is None or spread is None or not spread >= 0:
     return None, None
   return mean - _Z * spread, mean + _Z * spread
 

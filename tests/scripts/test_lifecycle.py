@@ -194,6 +194,14 @@ def test_hostile_text_is_not_obeyed(call, runs, deployment):
     (["status", "x", "--device_map=none"], "there is no file 'none'"),
     (["status", "x", "--min_signed_utc=now"], "'now' is no time"),
     (["log", "x", "--target_repo=."], "--target_repo is for promote"),
+    (
+      ["promote", "x", "--to=d", "--reason=y", "--min_success=nan"],
+      "--min_success nan: give a rate from 0 to 1",
+    ),
+    (
+      ["promote", "x", "--to=d", "--reason=y", "--min_return=-inf"],
+      "--min_return -inf: give a finite number",
+    ),
   ],
 )
 def test_mistakes_say_what_to_do(call, words, message, tmp_path, monkeypatch):

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import os
 import shutil
 import stat
@@ -15,7 +16,7 @@ import worlds
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
 from carnet.checkpoint import digest, directory
-from carnet.lifecycle import copying, gate, promotion, status
+from carnet.lifecycle import copying, gate, promotion, simulated, status
 from carnet.passport import context, oms, sign
 from carnet.passport.checks import catalogue, contract, provenance, signoff
 
@@ -202,6 +203,33 @@ def test_success_in_simulation_decides(
     worlds.promote(run, deployment, demands=asked)
   assert found.value.exit_code == 1
   assert not deployment.exists()
+
+
+@pytest.mark.parametrize(
+  "demands",
+  [
+    {"min_success": math.nan},
+    {"min_success": 1.5},
+    {"min_success": -0.1},
+    {"min_return": math.nan},
+    {"min_return": -math.inf},
+    {"min_return": math.inf},
+  ],
+)
+def test_a_demand_that_is_no_number_is_a_mistake(demands):
+  name = next(iter(demands))
+  with pytest.raises(errors.UserError, match=f"^--{name} .*: give a ") as found:
+    gate.Demands(**demands)
+  assert not isinstance(found.value, gate.Refused)
+
+
+@pytest.mark.parametrize("lower", [False, True])
+def test_what_is_no_number_is_never_enough(run, lower):
+  worlds.evaluate(run)
+  found = simulated.best(run, directory.read_manifest(run))
+  nothing = found.model_copy(update={"rate": math.nan, "low": math.nan})
+  with pytest.raises(gate.Refused, match="success rate nan is below 0"):
+    gate.Demands(0.0, use_lower_bound=lower).check(run, nothing)
 
 
 def test_without_an_evaluation_nothing_is_promoted(run, deployment, tmp_path):

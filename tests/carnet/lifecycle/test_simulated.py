@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 
 import pytest
 import worlds
@@ -96,6 +97,15 @@ def _summary(change):
     (_summary({"episodes": 0}), "/summary/episodes"),
     (_summary({"episodes": "10"}), "/summary/episodes"),
     (_summary({"mean_return": None}), "/summary/mean_return"),
+    (_summary({"success_rate": math.nan}), "NaN is no number of JSON"),
+    (_summary({"mean_return": math.inf}), "Infinity is no number of JSON"),
+    (_summary({"standard_error": -1.0}), "/summary/standard_error"),
+    (
+      _summary(
+        {"success_rate": None, "mean_return": 1.0, "standard_error": 1e308}
+      ),
+      "measured no sound low",
+    ),
     (lambda body: body.pop("summary"), "/summary"),
     (lambda body: body.update(step=31), "is of step 31, the checkpoint of 30"),
     (lambda body: body.update(checkpoint="a/000000031"), "of 000000031, not"),
@@ -111,6 +121,25 @@ def test_what_is_no_evaluation_of_this_checkpoint_is_refused(
   place.write_text(json.dumps(body))
   with pytest.raises(errors.UserError, match=message):
     simulated.best(run, directory.read_manifest(run))
+
+
+@pytest.mark.parametrize(
+  ("metrics", "message"),
+  [
+    ({"success_rate": math.nan}, "the metric success_rate is nan"),
+    ({"mean_return": math.nan}, "no sound mean_return"),
+    ({"mean_return": math.inf}, "no sound mean_return"),
+    ({"mean_return": 1.0, "standard_error": 1e308}, "no sound low"),
+  ],
+)
+def test_metrics_that_are_no_numbers_are_refused(run, metrics, message):
+  with pytest.raises(errors.UserError, match=message):
+    simulated.of_metrics(run, _manifest(run, **metrics))
+
+
+def test_a_negative_standard_error_is_no_interval(run):
+  found = _manifest(run, mean_return=10.0, standard_error=-1.0)
+  assert simulated.of_metrics(run, found).low is None
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"NaN", b"[" * 100, b"\xff"])
