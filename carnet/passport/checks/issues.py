@@ -5,7 +5,8 @@ import re
 from collections.abc import Iterator
 
 from carnet.passport import context, history, outcome
-from carnet.passport.checks import environment, pep440
+from carnet.passport.checks import environment, parts, pep440
+from carnet.passport.static import source
 
 _WORD = re.compile(r"[A-Za-z][\w.-]*")
 # packages whose versions are known to change what a policy does
@@ -61,6 +62,22 @@ def known_issues_have_constraints(found: context.Context) -> outcome.Finding:
     if _canonical(name) not in bound
   ]
   return outcome.first(faults, f"{len(bound)} packages have constraints")
+
+
+def model_source_at_commit(found: context.Context) -> outcome.Finding:
+  """Pass: the policy was measured with the code that trained it.
+
+  Soft: a known issue says that it was other code. Not checked: nothing was
+  measured.
+  """
+  if found.passport.model_internals.numerical_health is None:
+    return outcome.not_checked("nothing was measured", parts.MEASURE)
+  faults = [
+    outcome.failed(row.title, f"/known_issues/{index}", remedy=row.workaround)
+    for index, row in enumerate(found.passport.known_issues)
+    if row.check_id == source.CHECK
+  ]
+  return outcome.first(faults, "no other code is known of")
 
 
 def known_issue_check_ids(found: context.Context) -> outcome.Finding:
@@ -136,5 +153,5 @@ def _canonical(name: str) -> str:
 CHECKS = outcome.group(
   "issues",
   hard=(known_issue_blocking, known_issue_check_ids),
-  soft=(known_issues_have_constraints,),
+  soft=(known_issues_have_constraints, model_source_at_commit),
 )

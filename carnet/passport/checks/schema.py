@@ -2,7 +2,9 @@
 
 from carnet import errors
 from carnet.checkpoint import directory
-from carnet.passport import context, outcome, strict_json
+from carnet.passport import context, migrations, outcome, shown, strict_json
+
+_NEW = "generate-passport writes a new one"
 
 
 def json_limits(found: context.Context) -> outcome.Finding:
@@ -10,12 +12,26 @@ def json_limits(found: context.Context) -> outcome.Finding:
   try:
     strict_json.decode(found.passport_bytes, directory.PASSPORT)
   except errors.UserError as error:
-    return outcome.failed(
-      str(error),
-      directory.PASSPORT,
-      remedy="generate-passport writes a new one",
-    )
+    return outcome.failed(str(error), directory.PASSPORT, remedy=_NEW)
   return outcome.passed(f"{len(found.passport_bytes)} bytes")
+
+
+def schema_version_supported(found: context.Context) -> outcome.Finding:
+  """Pass: this program reads the version of the schema. Fail: another one."""
+  try:
+    document = strict_json.decode(found.passport_bytes, directory.PASSPORT)
+  except errors.UserError as error:
+    return outcome.failed(str(error), directory.PASSPORT, remedy=_NEW)
+  present = document.get("schema_version") if type(document) is dict else None
+  if present not in migrations.KNOWN:
+    return outcome.failed(
+      f"schema_version is {shown.cut(repr(present))}",
+      "/schema_version",
+      ", ".join(migrations.KNOWN),
+      shown.cut(repr(present)),
+      "install the carnet that wrote it",
+    )
+  return outcome.passed(str(present))
 
 
 def schema_valid(found: context.Context) -> outcome.Finding:
@@ -23,11 +39,7 @@ def schema_valid(found: context.Context) -> outcome.Finding:
   try:
     version = found.passport.schema_version
   except errors.UserError as error:
-    return outcome.failed(
-      str(error),
-      directory.PASSPORT,
-      remedy="generate-passport writes a new one",
-    )
+    return outcome.failed(str(error), directory.PASSPORT, remedy=_NEW)
   return outcome.passed(f"schema {version}")
 
 
@@ -44,5 +56,7 @@ def generator_present(found: context.Context) -> outcome.Finding:
 
 
 CHECKS = outcome.group(
-  "schema", hard=(json_limits, schema_valid), soft=(generator_present,)
+  "schema",
+  hard=(json_limits, schema_version_supported, schema_valid),
+  soft=(generator_present,),
 )
