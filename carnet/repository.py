@@ -50,7 +50,7 @@ class Repository(pydantic.BaseModel):
     dirty: the working tree has changes, or files that git does not know.
     diff_sha256: when dirty, of `git diff HEAD`, as `_DIFF` spells it.
     untracked: how many files git does not know; the diff has none of them.
-    package: "name version" of an installed wheel.
+    package: "name version" of an installed wheel, or `sources.identity`.
     record_sha256: of the wheel's RECORD, which lists the sha256 of its files.
   """
 

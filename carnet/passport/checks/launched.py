@@ -1,7 +1,9 @@
 """Provenance made again from what was recorded, to be compared."""
 
-from carnet import errors, run_context
-from carnet.passport import context, difference
+from collections.abc import Iterator
+
+from carnet import errors, run_context, sources
+from carnet.passport import context, difference, history, outcome
 from carnet.passport.checks import contract
 from carnet.passport.static import files, given
 from carnet.passport.static import provenance as static_provenance
@@ -31,7 +33,7 @@ def differences(
     )
   )
   present = contract.plain(found.passport.provenance)
-  silent = _silent(launch, found.manifest is not None)
+  silent = _silent(found, launch)
   rows: list[difference.Difference] = []
   for name, expected in again.items():
     if name not in silent:
@@ -41,18 +43,48 @@ def differences(
   return [*rows, *_model(found, launch), *_pretrained(found, launch)]
 
 
+def other_code(
+  told: history.Provenance, launch: run_context.Context | None
+) -> Iterator[outcome.Finding]:
+  """Yields why the code may not have been what the passport names."""
+  for row in launch.resumptions if launch else ():
+    known = (told.training_commit, told.training_package)
+    if row.dirty or (row.commit, row.package) != known:
+      here = f"commit {row.commit}" if row.commit else "other files"
+      yield outcome.failed(
+        f"step {row.step} was resumed with "
+        + ("changed code" if row.dirty else here),
+        run_context.NAME,
+        told.training_commit or told.training_package or "",
+        row.commit or row.package or "",
+        "train again, or accept it with sign-checkpoint --reason",
+      )
+  package = told.training_package or ""
+  if not told.training_commit and sources.is_identity(package):
+    yield outcome.failed(
+      "the code lay in no git repository: nobody can look it up, or tell "
+      f"whether it had changes ({package})",
+      "/provenance/training_commit",
+      remedy="train from a clone, or accept it with sign-checkpoint --reason",
+    )
+
+
 def _silent(
-  launch: run_context.Context | None, has_manifest: bool
+  found: context.Context, launch: run_context.Context | None
 ) -> tuple[str, ...]:
   """Returns the fields of which the records tell nothing."""
   names = [*_BY_FLAG]
-  if launch is None or launch.training_repository.commit is None:
-    names += _CODE
+  code = launch.training_repository if launch else None
+  if code is None or code.commit is None:
+    # --training-repo tells the commit where there is a package as well
+    by_flag = found.passport.provenance.training_commit is not None
+    if code is None or code.package is None or by_flag:
+      names += _CODE
   if launch is None:
     names += ["run_log_path", "training_datasets"]
   elif not launch.datasets:
     names.append("training_datasets")
-  if not has_manifest:
+  if found.manifest is None:
     names += ["training_run", "lineage"]
   return tuple(names)
 

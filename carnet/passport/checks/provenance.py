@@ -35,7 +35,8 @@ def training_commit_present(found: context.Context) -> outcome.Finding:
 def training_tree_clean(found: context.Context) -> outcome.Finding:
   """Pass: the code was that of the commit, from the first step to the last.
 
-  Soft: it had changes, or nobody knows, or a resumption had other code.
+  Soft: it had changes, or nobody knows, or a resumption had other code; or
+  it lay in no repository, and the digest of its files is all that is known.
   """
   told = found.passport.provenance
   where = "/provenance/training_tree_dirty"
@@ -53,18 +54,7 @@ def training_tree_clean(found: context.Context) -> outcome.Finding:
       "nobody knows whether the code had changes", where, remedy=_LAUNCH
     )
   launch = run_context.read(found.path)
-  faults = [
-    outcome.failed(
-      f"step {row.step} was resumed with "
-      + ("changed code" if row.dirty else f"commit {row.commit}"),
-      run_context.NAME,
-      told.training_commit or told.training_package or "",
-      row.commit or row.package or "",
-      "train again, or accept it with sign-checkpoint --reason",
-    )
-    for row in (launch.resumptions if launch else ())
-    if row.dirty or row.commit != told.training_commit
-  ]
+  faults = launched.other_code(told, launch)
   return outcome.first(faults, "no changes beside the commit")
 
 

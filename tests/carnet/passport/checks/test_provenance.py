@@ -92,6 +92,28 @@ def test_a_resumption_with_other_code_is_a_soft_signal(step):
   assert "step 20" in found.finding.evidence
 
 
+def test_code_out_of_an_archive_is_told_by_its_files(step):
+  name = f"carnet 1, sources sha256 {'a' * 64}"
+  code = {"training_repo": name, "training_package": name}
+  code |= {"training_commit": None, "training_tree_dirty": None}
+  written = {f"{BASE}/{key}": value for key, value in code.items()}
+  rows = [{"utc": "2026-01-02T01:04:05+00:00", "step": 20, "package": name}]
+  rows[0] |= dict.fromkeys(("commit", "dirty", "diff_sha256"))
+  for last, said in ((name, "lay in no git"), (f"{name}b", "step 20")):
+    facts = launch(
+      step,
+      training_repository={"package": name},
+      resumptions=[rows[0] | {"package": last}],
+    )
+    sample.write(step, **facts, **written)
+    assert red(step) == []  # a person may accept it
+    found = one(step, "training_tree_clean")
+    assert found.status == "soft"
+    assert said in found.finding.evidence
+  sample.write(step, **facts, **written | {f"{BASE}/training_package": "x 2"})
+  assert "run_context_agrees" in red(step)
+
+
 def test_the_configuration_is_pinned(step):
   sample.write(step, **{f"{BASE}/config_sha256": "0" * 64})
   assert "config_sha" in red(step)
