@@ -2,6 +2,7 @@
 
 scripts/lifecycle.py candidates runs/a --to=/srv/policy
 scripts/lifecycle.py promote runs/a --to=/srv/policy --reason="best of three"
+scripts/lifecycle.py package runs/a --to=policy.tar --public_key=team.pub
 scripts/lifecycle.py rollback /srv/policy --reason="drops cubes at noon"
 scripts/lifecycle.py rollback /srv/policy --to=48000 --reason="known good"
 scripts/lifecycle.py log /srv/policy
@@ -27,14 +28,22 @@ from absl import flags
 from carnet import cli, errors, terminal
 from carnet.lifecycle import candidates as candidates_lib
 from carnet.lifecycle import deployment as deployment_lib
-from carnet.lifecycle import effective, gate, lines, promotion, rolling_back
+from carnet.lifecycle import (
+  effective,
+  gate,
+  lines,
+  packing,
+  promotion,
+  rolling_back,
+)
 from carnet.lifecycle import status as status_lib
 from carnet.passport import context
 
 _TO = flags.DEFINE_string(
   "to",
   None,
-  "promote, candidates: the deployment directory. rollback: a step, or the "
+  "promote, candidates: the deployment directory. package: the archive, a new "
+  "file. rollback: a step, or the "
   "beginning of a passport's sha256; else what was promoted before.",
 )
 _REASON = flags.DEFINE_string("reason", None, "promote, rollback: why.")
@@ -87,6 +96,7 @@ _OWN_FLAGS = {
     *("to", "min_success", "min_return", "use_lower_bound", "results"),
     *("no_copy", *_DONE),
   ),
+  "package": ("to", "json", *_FIT),
   "rollback": ("to", *_DONE),
   "log": ("json",),
   "status": ("path", "json", *_FIT),
@@ -144,6 +154,26 @@ def _promote(path: pathlib.Path) -> None:
     copy=not _NO_COPY.value,
   )
   _print_switched(promotion.promote(path, deployment, request))
+
+
+def _package(path: pathlib.Path) -> None:
+  if not _TO.value:
+    raise errors.UserError("say where to: --to=ARCHIVE.tar")
+  place = pathlib.Path(_TO.value)
+  signed = packing.pack(path, place, _asked())
+  if _JSON.value:
+    facts = {"checkpoint": signed.name, "verdict": signed.signoff.verdict}
+    _print_json({"path": str(place)} | facts)
+    return
+  _print_lines(
+    [
+      f"packed {signed.name}: {signed.signoff.verdict}, "
+      f"{place.stat().st_size / 1e6:.1f} MB",
+      f"path: {place}",
+      f"there: tar -xf {place.name}; validate-checkpoint {signed.name} "
+      "--require-signoff",
+    ]
+  )
 
 
 def _rollback(path: pathlib.Path) -> None:
@@ -272,6 +302,7 @@ def _print_parts(parts: Iterable[Any]) -> None:
 _COMMANDS: dict[str, Callable[[pathlib.Path], None]] = {
   "candidates": _candidates,
   "promote": _promote,
+  "package": _package,
   "rollback": _rollback,
   "log": _log,
   "status": _status,

@@ -6,6 +6,7 @@ no exchange of a name for a link leads out of it.
 
 import contextlib
 import hashlib
+import io
 import os
 import pathlib
 import stat
@@ -59,10 +60,17 @@ def sha256(root: int, path: str) -> str:
   Raises:
     OSError: it is not there, not readable, or not a plain file any more.
   """
+  with reading(root, path) as file:
+    return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def reading(root: int, path: str) -> Iterator[io.BufferedReader]:
+  """Yields a plain file, open for reading; OSError as `sha256`."""
   with open(_open(root, path, os.O_NONBLOCK), "rb") as file:
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
       raise OSError(0, "it is not a plain file")
-    return hashlib.file_digest(file, "sha256").hexdigest()
+    yield file
 
 
 def _list(

@@ -14,9 +14,11 @@ from absl.testing import flagsaver
 from carnet import errors
 from carnet.checkpoint import directory
 from carnet.lifecycle import gate
+from carnet.passport import oms
 
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "carnet/passport"))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "carnet/lifecycle"))
+import oms_sample
 import sample
 import worlds
 
@@ -225,3 +227,22 @@ def test_the_program_ends_with_2_and_loads_nothing_heavy(tmp_path):
   found = re.findall(r"\|\s+([\w.]+)$", done.stderr, re.MULTILINE)
   assert "carnet.lifecycle.promotion" in found
   assert {name.split(".")[0] for name in found} & HEAVY == set()
+
+
+def test_a_package_is_said_and_refused_in_one_line(call, runs, tmp_path):
+  place = tmp_path / "policy.tar"
+  code, out, err = call("package", runs[0], f"--to={place}")
+  assert (code, err) == (0, "")
+  lines = out.splitlines()
+  assert lines[0].startswith("packed ")
+  assert lines[1] == f"path: {place}"
+  assert lines[2].startswith("there: tar -xf policy.tar; validate-checkpoint ")
+  with pytest.raises(errors.UserError, match="is there already"):
+    call("package", runs[0], f"--to={place}")
+  key = tmp_path / "key.pub"
+  key.write_bytes(oms.public_key(oms_sample.private()))
+  other = f"--to={tmp_path / 'other.tar'}"
+  code, out, err = call("package", runs[0], other, f"--public_key={key}")
+  assert (code, out) == (3, "")
+  assert err.startswith("refused: ")
+  assert len(err.splitlines()) == 1
