@@ -1,13 +1,52 @@
 """The papers of a run's newest checkpoint: issued, validated, signed off."""
 
+import dataclasses
 import pathlib
 import sys
 from collections.abc import Sequence
 
+from carnet import evaluation, policy, terminal
 from carnet.checkpoint import directory
 from carnet.passport import context, generate, outcome, page, sign, validate
 from carnet.passport.formats import rows
 from carnet.passport.static import draft, given
+
+
+@dataclasses.dataclass(frozen=True)
+class Attempt:
+  """What became of the papers of a run; `failure` is why there are none."""
+
+  workdir: pathlib.Path
+  signed: bool
+  failure: Exception | None = None
+
+  def load(self) -> evaluation.Loaded:
+    """Returns the policy, fed by its passport if there is a valid one."""
+    if self.failure is not None:
+      return policy.without_passport(self.workdir)
+    return policy.load(self.workdir, require_signoff=self.signed)
+
+  def summary(self) -> dict[str, bool | str | None]:
+    """Returns what a result says of the papers."""
+    report = self.workdir / "report.html"
+    return {
+      "signed": self.signed,
+      "report": str(report) if report.exists() else None,
+    }
+
+  def check(self) -> None:
+    """Raises the failure, if there is one."""
+    if self.failure is not None:
+      raise self.failure
+
+
+def attempt(workdir: pathlib.Path) -> Attempt:
+  """Does what `complete` does; a failure is kept, so that a run goes on."""
+  try:
+    return Attempt(workdir, complete(workdir))
+  except Exception as error:  # the result of hours is not lost to its papers
+    print(f"no valid passport: {terminal.printable(str(error))}")
+    return Attempt(workdir, signed=False, failure=error)
 
 
 def issue(path: pathlib.Path, modules: Sequence[str] = ()) -> pathlib.Path:
