@@ -2,7 +2,7 @@
 
 import functools
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from ml_collections import config_dict
@@ -16,6 +16,22 @@ from carnet import envs, errors, evaluation
 from carnet.checkpoint import directory
 from carnet.envs import base
 from carnet.passport import pipeline as pipeline_lib
+from carnet.passport import shown
+
+# what may differ from training: name -> what holds for its values, in words
+_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+  "n_action_steps": (
+    lambda x: type(x) is int and x >= 1,
+    "give an integer from 1 on, of actions executed per query",
+  ),
+  "temporal_ensemble": (lambda x: type(x) is bool, "give True or False"),
+  "temporal_ensemble_coefficient": (
+    lambda x: (
+      isinstance(x, int | float) and type(x) is not bool and -10 <= x <= 10
+    ),
+    "give a number from -10 to 10; the original uses 0.01",
+  ),
+}
 
 
 def load(
@@ -29,8 +45,9 @@ def load(
 
   Args:
     path: a step directory, or a workdir for its newest step.
-    overrides: replace execution options of `config.model`; None keeps the
-      trained ones.
+    overrides: replace execution options of `config.model`: `n_action_steps`,
+      or `temporal_ensemble` and `temporal_ensemble_coefficient`; None keeps
+      the trained ones.
     pipeline: the steps from sensor to network and from network to command, such
       as a passport's; None is what the checkpoint's own files tell.
 
@@ -44,7 +61,7 @@ def load(
   )
   if pipeline is None:
     pipeline = contract.describe(step_directory).transform_pipeline
-  given = {k: v for k, v in (overrides or {}).items() if v is not None}
+  given = evaluation.chosen(overrides, _OPTIONS)
   if given:
     _override(config, given)
     pipeline = _executed_as(config.model, pipeline)
@@ -76,25 +93,27 @@ def load(
 
 
 def _override(config: config_dict.ConfigDict, given: Mapping[str, Any]) -> None:
-  ensembles = given.get("temporal_ensemble") or (
-    "temporal_ensemble_coefficient" in given
-  )
-  if ensembles and "n_action_steps" in given:
+  for name, value in given.items():
+    holds, wanted = _OPTIONS[name]
+    if not holds(value):
+      raise errors.UserError(f"{name} {shown.cut(repr(value))}: {wanted}")
+  averages = given.get("temporal_ensemble")
+  coefficient = "temporal_ensemble_coefficient" in given
+  if (averages or coefficient) and "n_action_steps" in given:
     raise errors.UserError(
       "n_action_steps and temporal ensembling exclude each other: "
       "ensembling queries at every step"
     )
-  coefficient = given.get("temporal_ensemble_coefficient", 0.0)
-  if not -10 <= coefficient <= 10:
+  if averages is False and coefficient:
     raise errors.UserError(
-      f"temporal_ensemble_coefficient {coefficient}: from -10 to 10; the "
-      "original uses 0.01"
+      "temporal_ensemble_coefficient is for temporal ensembling, which "
+      "temporal_ensemble turns off: leave one away"
     )
   with config.unlocked():
     config.model.update(given)
     # a coefficient asks for ensembling, a number of actions for none
-    if "temporal_ensemble" not in given:
-      config.model.temporal_ensemble = "n_action_steps" not in given
+    if averages is None:
+      config.model.temporal_ensemble = coefficient
   if config.model.n_action_steps > config.model.chunk_size:
     raise errors.UserError(
       f"n_action_steps {config.model.n_action_steps} is more than the "

@@ -5,9 +5,10 @@ nothing but a step directory.
 """
 
 import dataclasses
+import os
 import pathlib
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -58,6 +59,28 @@ class Report:
   seconds: float
 
 
+def chosen(overrides: Any, known: Collection[str]) -> dict[str, Any]:
+  """Returns the options of execution that were given, without any None.
+
+  Args:
+    overrides: as `carnet.policy.load` was given them.
+    known: the names that the family has.
+
+  Raises:
+    UserError: one that the family does not have, or no mapping.
+  """
+  if not isinstance(overrides, Mapping | None):
+    raise errors.UserError(
+      f"overrides are {type(overrides).__name__}: give a dict of some of "
+      f"{', '.join(sorted(known))}"
+    )
+  given = dict(overrides or {})
+  for name in given:
+    if name not in known:
+      raise errors.unknown("option of execution", str(name), known)
+  return {name: value for name, value in given.items() if value is not None}
+
+
 def evaluate(
   load: Callable[[], Loaded],
   seeds: Sequence[int],
@@ -75,12 +98,15 @@ def evaluate(
     video_height: in pixels.
 
   Raises:
-    UserError: no valid checkpoint, or results that cannot be written.
+    UserError: no valid checkpoint, or results that cannot be written, or that
+      would lie within a checkpoint.
   """
   start = time.monotonic()
   if video_height < 16 or video_height % 2:
     raise errors.UserError(f"video_height {video_height}: even, 16 or more")
   loaded = load()
+  if output is not None:
+    _check_outside(output, loaded.step_directory)
   manifest = directory.read_manifest(loaded.step_directory)
   step = manifest.step
   output = output or _beside(loaded.step_directory) / f"{step:09d}"
@@ -101,6 +127,17 @@ def evaluate(
   found.write(results, facts | loaded.facts | {"seconds": round(seconds, 1)})
   films = film(loaded, found, output, videos, video_height)
   return Report(loaded.step_directory, step, found, results, films, seconds)
+
+
+def _check_outside(output: pathlib.Path, step_directory: pathlib.Path) -> None:
+  """Refuses a directory within this step, or another that has papers."""
+  place, home = output.resolve(), step_directory.resolve()
+  for parent in (place, *place.parents):
+    if parent == home or os.path.lexists(parent / directory.PASSPORT):
+      raise errors.UserError(
+        f"--output: {output} lies in the checkpoint {parent}, to which nothing "
+        "may be added: name another directory"
+      )
 
 
 def _beside(step_directory: pathlib.Path) -> pathlib.Path:

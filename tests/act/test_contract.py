@@ -25,6 +25,7 @@ from act import (
 from act import train as act_train
 from carnet import checkpoint, errors
 from carnet import config as config_lib
+from carnet import policy as loading
 from carnet.checkpoint import digest
 from carnet.passport import pipeline
 from carnet.passport import steps as steps_lib
@@ -374,6 +375,51 @@ def test_options_of_an_evaluation_replace_the_execution(saved):
   averaged = evaluation.load(path, {"temporal_ensemble_coefficient": 0.1})
   assert averaged.policy.execution == policy.Execution(1, 0.1)
   assert averaged.facts["execution"] == {"temporal_ensemble_coefficient": 0.1}
+
+
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    ({"n_action_step": 1}, "did you mean 'n_action_steps'"),
+    ({"n_action_step": None}, "did you mean 'n_action_steps'"),
+    ({"chunk_size": 3}, "unknown option of execution 'chunk_size'"),
+    ({"backbone": "resnet18"}, "unknown option of execution 'backbone'"),
+    ({"n_action_steps": 0}, "n_action_steps 0: give an integer from 1"),
+    ({"n_action_steps": "x"}, "n_action_steps 'x': give an integer"),
+    ({"n_action_steps": [1]}, r"n_action_steps \[1\]: give an integer"),
+    ({"n_action_steps": 2.0}, "n_action_steps 2.0: give an integer"),
+    ({"n_action_steps": True}, "n_action_steps True: give an integer"),
+    ({"n_action_steps": 7}, "n_action_steps 7 is more than the 6 actions"),
+    (
+      {"n_action_steps": np.zeros((2, 2))},
+      r"n_action_steps array\(.*: give an",
+    ),
+    ({"temporal_ensemble": 1}, "temporal_ensemble 1: give True or False"),
+    ({"temporal_ensemble_coefficient": "0.1"}, "'0.1': give a number from"),
+    ({"temporal_ensemble_coefficient": float("nan")}, "nan: give a number"),
+    ({"temporal_ensemble_coefficient": 11}, "11: give a number from -10"),
+    (
+      {"temporal_ensemble": False, "temporal_ensemble_coefficient": 0.1},
+      "which temporal_ensemble turns off",
+    ),
+    ({"n_action_steps": 2, "temporal_ensemble": True}, "exclude each other"),
+  ],
+)
+def test_other_options_and_values_are_one_line(saved, overrides, message):
+  path, _, _ = saved
+  with pytest.raises(errors.UserError, match=message) as found:
+    loading.without_passport(path, overrides)
+  assert "\n" not in str(found.value)
+
+
+def test_options_that_were_not_given_change_nothing(saved):
+  path, _, _ = saved
+  unset = {"n_action_steps": None, "temporal_ensemble": None}
+  for overrides in ({}, None, unset, {"temporal_ensemble": False}):
+    loaded = loading.without_passport(path, overrides)
+    assert loaded.policy.execution == policy.Execution(3)
+  loaded = loading.without_passport(path, {"temporal_ensemble": True})
+  assert loaded.policy.execution == policy.Execution(1, 0.01)
 
 
 @pytest.mark.parametrize(
