@@ -5,12 +5,11 @@ imported when the first array is read.
 """
 
 import dataclasses
-import functools
 
 import numpy as np
 
 from carnet import errors
-from carnet.passport import byte_budget, context
+from carnet.passport import byte_budget, context, needed_files, once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -21,30 +20,20 @@ class Array:
   not_finite: int
 
 
-@functools.lru_cache(maxsize=1)  # several checks of one run ask
+@once.Once
 def read(found: context.Context) -> dict[str, Array]:
   """Returns what every array of a checkpoint tells, by leaf path.
 
   Raises:
     UserError: they cannot be read, are not as declared, or too large.
   """
-  from carnet.checkpoint import digest, foreign, integrity, reader
+  from carnet.checkpoint import digest, integrity, reader
 
   if found.manifest is not None:
     paths = [leaf.path for leaf in found.manifest.leaves]
     values = reader.contents(found.path, found.manifest, paths)
   else:
-    item = found.passport.weight_integrity.checkpoint_format.item
-    held = foreign.find(found.path) or foreign.find(found.inside(item))
-    if held is None:
-      raise errors.UserError(f"{found.path} is no checkpoint of Orbax")
-    size = sum(held.sizes().values())
-    stored = sum(entry.size_bytes for entry in found.entries)
-    if size > byte_budget.LARGEST_BYTES or byte_budget.expands(size, stored):
-      raise errors.UserError(
-        f"arrays of {size} bytes in files of {stored} are too large to read"
-      )
-    values = held.contents(held.specs())
+    values = _of_others(found)
 
   def told(value: np.ndarray) -> Array:
     array = np.ascontiguousarray(value).reshape(value.shape)
@@ -53,6 +42,30 @@ def read(found: context.Context) -> dict[str, Array]:
   return dict(
     zip(values, integrity.in_threads(told, values.values()), strict=True)
   )
+
+
+def _of_others(found: context.Context) -> dict[str, np.ndarray]:
+  """Returns the arrays of every Orbax item, wherever another program put it."""
+  from carnet.checkpoint import foreign
+
+  items = {
+    place: foreign.find(found.inside(place.rstrip("/")))
+    for place in needed_files.items(found)
+  }
+  held = {place: item for place, item in items.items() if item is not None}
+  if not held:
+    raise errors.UserError(f"{found.path} has no checkpoint of Orbax in it")
+  size = sum(sum(item.sizes().values()) for item in held.values())
+  stored = sum(entry.size_bytes for entry in found.entries)
+  if size > byte_budget.LARGEST_BYTES or byte_budget.expands(size, stored):
+    raise errors.UserError(
+      f"arrays of {size} bytes in files of {stored} are too large to read"
+    )
+  return {
+    f"{place}{path}": value
+    for place, item in held.items()
+    for path, value in item.contents(item.specs()).items()
+  }
 
 
 def _not_finite(array: np.ndarray) -> int:

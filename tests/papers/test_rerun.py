@@ -6,28 +6,30 @@ import pytest
 from carnet.checkpoint import digest, directory
 from carnet.passport import context, outcome, schema, validate
 
+ON_REQUEST = {
+  "golden_replay",
+  "smoke_recomputed",
+  "norm_round_trip_recomputed",
+  "state_dict_recomputed",
+  "pipeline_matches_code",
+  "tree_digest_recomputed",
+  "weights_finite_recomputed",
+}
+
 
 def _findings(step):
   report = validate.validate(step, context.Options(rerun=True))
   return {
     result.check.id: (result.status, result.finding.evidence)
     for result in report.results
-    if "rerun" in result.check.needs
+    if result.check.id in ON_REQUEST
   }
 
 
 @pytest.mark.parametrize("name", ["act", "catch", "walker"])
 def test_all_claims_hold_again(name, request):
   found = _findings(request.getfixturevalue(f"{name}_step"))
-  assert set(found) == {
-    "golden_replay",
-    "smoke_recomputed",
-    "norm_round_trip_recomputed",
-    "state_dict_recomputed",
-    "pipeline_matches_code",
-    "tree_digest_recomputed",
-    "weights_finite_recomputed",
-  }
+  assert set(found) == ON_REQUEST
   assert {status for status, _ in found.values()} == {outcome.Status.PASS}
   assert "differing by 0" in found["golden_replay"][1]
 
@@ -66,5 +68,5 @@ def test_answers_that_the_policy_never_gave(act_step, copied):
 
 def test_without_a_request_nothing_is_run(act_step):
   report = validate.validate(act_step)
-  states = {r.status for r in report.results if "rerun" in r.check.needs}
+  states = {r.status for r in report.results if r.check.id in ON_REQUEST}
   assert states == {outcome.Status.NOT_CHECKED}

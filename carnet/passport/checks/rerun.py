@@ -19,6 +19,7 @@ from carnet.passport import (
   measured,
   model,
   npy,
+  once,
   outcome,
 )
 
@@ -37,14 +38,14 @@ Context = context.Context
 _Judge = Callable[[Context, Again], outcome.Finding]
 
 
-@functools.lru_cache(maxsize=1)  # all checks below ask for one run
+@once.Once  # all checks below ask for one run
 def _again(found: Context) -> Again | None:
   """Returns what is measured now; None if nobody can run the policy."""
   options = found.options
   passport = found.passport
   config = found.json(passport.provenance.config_path)
   agents = {entry.name for entry in family.entries(family.EXAMINATIONS)}
-  if options.entry is None and config.get("agent") not in agents:
+  if not options.entry and config.get("agent") not in agents:
     return None
   words = ["--again", *(f"--import={name}" for name in options.modules)]
   if options.entry:

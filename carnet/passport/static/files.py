@@ -6,7 +6,7 @@ from collections.abc import Mapping
 import pydantic
 
 from carnet import errors
-from carnet.passport import context, history, shown
+from carnet.passport import context, history, needed_files, shown
 
 CONFIG = "config.json"
 
@@ -76,14 +76,7 @@ def checkpoint_format(found: context.Context, needed: str) -> history.Format:
   """Returns how the arrays are stored."""
   held = found.manifest
   if held is None:
-    return history.Format(
-      kind="orbax",
-      item=".",
-      step=None,
-      use_ocdbt=any(e.path.endswith("manifest.ocdbt") for e in found.entries),
-      use_zarr3=False,
-      declared_array_bytes=0,
-    )
+    return _of_others(found)
   acting = [x for x in held.leaves if re.fullmatch(needed, x.path)]
   return history.Format(
     kind="carnet",
@@ -92,4 +85,23 @@ def checkpoint_format(found: context.Context, needed: str) -> history.Format:
     use_ocdbt=True,
     use_zarr3=False,
     declared_array_bytes=sum(leaf.size_bytes for leaf in held.leaves),
+  )
+
+
+def _of_others(found: context.Context) -> history.Format:
+  """Returns what the files of another program tell; "." where items are many.
+
+  Bytes are those that the policy's own code counts once it runs.
+  """
+  items = needed_files.items(found)
+  metadata = [found.json(f"{item}{needed_files.METADATA}") for item in items]
+  return history.Format(
+    kind="orbax",
+    item=(items[0].rstrip("/") if len(items) == 1 else "") or ".",
+    step=None,
+    use_ocdbt=any(e.path.endswith("manifest.ocdbt") for e in found.entries),
+    use_zarr3=any(
+      isinstance(x, dict) and bool(x.get("use_zarr3")) for x in metadata
+    ),
+    declared_array_bytes=0,
   )
