@@ -5,6 +5,7 @@ import collections
 from carnet.passport import context as context_lib
 from carnet.passport import (
   history,
+  issuing,
   names,
   needed_files,
   outcome,
@@ -107,11 +108,7 @@ def unlisted_files(found: context_lib.Context) -> outcome.Finding:
   """
   known = {row.path for row in _rows(found)}.union(context_lib.PAPERS)
   faults = [
-    outcome.failed(
-      f"{shown.cut(entry.path)} is not listed",
-      shown.cut(entry.path),
-      remedy="move it out of the checkpoint, or generate-passport anew",
-    )
+    _unlisted(entry.path)
     for entry in found.entries
     if entry.kind == "file" and entry.path not in known
   ]
@@ -197,6 +194,21 @@ CHECKS = outcome.group(
     no_pickle_files,
   ),
 )
+
+
+def _unlisted(path: str) -> outcome.Finding:
+  name = shown.cut(path)
+  if issuing.is_leftover(path):
+    return outcome.failed(
+      f"{name} was left by a killed generate-passport or sign-checkpoint",
+      name,
+      remedy="remove it; either of the two does so when it is run again",
+    )
+  return outcome.failed(
+    f"{name} is not listed",
+    name,
+    remedy="move it out of the checkpoint, or generate-passport anew",
+  )
 
 
 def _rows(found: context_lib.Context) -> tuple[history.File, ...]:
