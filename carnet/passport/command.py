@@ -1,14 +1,14 @@
 """What the installed commands share: flags, one-line refusals, exit codes."""
 
 import argparse
-import os
+import io
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from carnet import errors, terminal
-from carnet.passport import context, exit_code
+from carnet.passport import context, exit_code, writing
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,6 +33,8 @@ def run(
   main: Callable[[argparse.Namespace], int],
 ) -> int:
   """Returns the exit code of `main`; 2, and one line, for a user's mistake."""
+  if sys.stderr is None:  # closed by the shell: nobody wants to know
+    sys.stderr = io.StringIO()
   try:
     return main(parser.parse_args(argv))
   except errors.UserError as error:
@@ -42,10 +44,10 @@ def run(
       )
     return refuse(str(error))
   except BrokenPipeError:  # whoever reads, such as head, has seen enough
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return int(exit_code.ExitCode.UNUSABLE)
   except OSError as error:
-    return refuse(f"{error.filename}: {error.strerror}")
+    where = f"{error.filename}: " if error.filename else ""
+    return refuse(f"{where}{writing.reason(error)}")
   except KeyboardInterrupt:
     sys.stderr.write("interrupted\n")
     return 130
@@ -89,7 +91,8 @@ def add_surroundings(parser: argparse.ArgumentParser) -> None:
     metavar="NAME",
     action="append",
     default=[],
-    help="a package that the model's class may be imported from (repeatable)",
+    help="a package whose source may be searched for the model's class; it is "
+    "not imported (repeatable)",
   )
 
 

@@ -7,14 +7,27 @@
 """
 
 import hashlib
+import pathlib
 from typing import Any
 
 from carnet import errors, extras
 
 MAKE = "openssl ecparam -name prime256v1 -genkey -noout -out signing.key"
 MAKE_PUBLIC = "openssl ec -in signing.key -pubout -out signing.pub"
+_LARGEST = 1 << 16  # bytes of a file
 # Sigstore's curves, each with the hash of its size
 _HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
+
+
+def read(path: pathlib.Path) -> bytes:
+  """Returns the content of a file of a key; UserError when it cannot."""
+  try:
+    with path.open("rb") as file:
+      return file.read(_LARGEST)
+  except OSError as error:
+    raise errors.UserError(
+      f"the key {path} cannot be read: {error.strerror}"
+    ) from error
 
 
 def private(pem: bytes, password: bytes | None = None) -> Any:
@@ -29,12 +42,18 @@ def private(pem: bytes, password: bytes | None = None) -> Any:
   try:
     key = serialization.load_pem_private_key(pem, password or None)
   except TypeError as error:  # what cryptography raises about passwords
-    need = "has no password" if password else "is protected: give its password"
+    need = "has no password: leave --password-variable away"
+    if not password:
+      need = "is protected: name its password's --password-variable"
     raise errors.UserError(f"the private key {need}") from error
   except _unreadable() as error:
-    why = "or the password is another" if password else "PEM is expected"
+    if password:
+      raise errors.UserError(
+        "the private key is unreadable: its password is another, or it is no "
+        "PEM"
+      ) from error
     raise errors.UserError(
-      f"the private key is unreadable, {why}; make one with: {MAKE}"
+      f"the private key is unreadable, PEM is expected; make one with: {MAKE}"
     ) from error
   return _checked(key, "EllipticCurvePrivateKey")
 
@@ -58,6 +77,11 @@ def public(pem: bytes) -> Any:
       f"{MAKE_PUBLIC}"
     ) from error
   return _checked(key, "EllipticCurvePublicKey")
+
+
+def read_public(path: pathlib.Path) -> Any:
+  """Returns the public key in a file; UserError when there is none."""
+  return public(read(path))
 
 
 def public_pem(key: Any) -> bytes:

@@ -1,10 +1,14 @@
 """Runs the catalogue on a checkpoint."""
 
+import importlib.util
 import pathlib
+from collections.abc import Callable
+from typing import Any
 
 from carnet import errors
 from carnet.passport import context, outcome, shown
 
+SIGNOFF = "signoff"  # the section of the sign-off and of its signature
 _FIRST = "schema"  # without it there is nothing to compare with
 # what a robot may lack: module -> distribution
 _OPTIONAL: dict[str | None, str] = {"packaging": "packaging", "PIL": "pillow"}
@@ -16,7 +20,8 @@ def validate(
   """Returns what every check of the catalogue finds at a step directory.
 
   Raises:
-    UserError: there is no such directory, or a section to skip is unknown.
+    UserError: there is no such directory, a section to skip is unknown or is
+      asked for, or a file of the caller is not what it should be.
   """
   return examine(context.Context(path, options))
 
@@ -25,9 +30,8 @@ def examine(found: context.Context) -> outcome.Report:
   """Returns `validate` of a context, which keeps what was read."""
   if not found.path.is_dir():
     raise errors.UserError(f"{found.path} is no directory: give a checkpoint")
-  for name in found.options.skip_sections:
-    if name not in groups():
-      raise errors.unknown("section", name, groups())
+  _check_sections(found.options)
+  _check_files(found.options)
   results: list[outcome.Result] = []
   sound = True
   for check in catalogue():
@@ -49,6 +53,54 @@ def catalogue() -> tuple[outcome.Check, ...]:
 def groups() -> tuple[str, ...]:
   """Returns the sections, in order."""
   return tuple(dict.fromkeys(check.group for check in catalogue()))
+
+
+def _check_sections(options: context.Options) -> None:
+  """Refuses to leave out what is asked for, and what all else rests on."""
+  from carnet.passport.checks import signoff
+
+  for name in options.skip_sections:
+    if name not in groups():
+      raise errors.unknown("section", name, groups())
+  if _FIRST in options.skip_sections:
+    raise errors.UserError(
+      f"--skip-section {_FIRST}: no passport can be checked without it"
+    )
+  if SIGNOFF in options.skip_sections and signoff.asks(options):
+    raise errors.UserError(
+      f"--skip-section {SIGNOFF} contradicts --require-signoff, --public-key "
+      "and --min-signed-utc: leave it away"
+    )
+
+
+def _check_files(options: context.Options) -> None:
+  """Refuses unfit files of the caller: they say nothing of the checkpoint."""
+  from carnet.passport import dataset_facts, oms_keys
+  from carnet.passport.checks import devices
+
+  rows: tuple[tuple[str, pathlib.Path | None, Callable[..., Any]], ...] = (
+    ("--public-key", options.public_key, oms_keys.read_public),
+    ("--device-map", options.device_map, devices.read),
+    ("--dataset-path", options.dataset_path, dataset_facts.read),
+  )
+  for flag, path, read in rows:
+    try:
+      if path is not None:
+        read(path)
+    except errors.UserError as error:
+      where = "" if str(path) in str(error) else f" {path}"
+      raise errors.UserError(f"{flag}{where}: {error}") from error
+  _check_modules(options)
+
+
+def _check_modules(options: context.Options) -> None:
+  for name in options.modules if options.rerun else ():
+    try:
+      found = importlib.util.find_spec(name.partition(".")[0])
+    except ValueError:  # no name, or __main__
+      found = None
+    if found is None:
+      raise errors.UserError(f"--import {name}: there is no such module")
 
 
 def _run(

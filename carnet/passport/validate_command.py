@@ -20,7 +20,14 @@ import sys
 from collections.abc import Sequence
 
 from carnet import errors, terminal
-from carnet.passport import command, context, formats, statistics, validate
+from carnet.passport import (
+  command,
+  context,
+  formats,
+  statistics,
+  validate,
+  writing,
+)
 from carnet.passport.formats import catalogue, rows
 
 
@@ -33,40 +40,40 @@ def _run(flags: argparse.Namespace) -> int:
   if flags.list_checks:
     if flags.format not in ("text", "json"):
       raise errors.UserError("--list-checks has --format text and json only")
-    _write(
-      catalogue.render(flags.format == "json", flags.verbose), flags.output
-    )
+    text = catalogue.render(flags.format == "json", flags.verbose)
+    writing.put(flags.output, text.encode())
     return 0
   if flags.checkpoint is None:
     raise errors.UserError("CHECKPOINT is missing (--help shows the usage)")
   path = context.resolve(flags.checkpoint)
-  for place in (flags.output, flags.html):
-    _check_place(place, path)
+  _check_places(flags, path)
   found = context.Context(path, _options(flags))
   told = rows.Validation(
     validate.examine(found),
     strict=flags.strict,
     show_not_checked=flags.show_not_checked,
     verbose=flags.verbose,
-    colour=flags.output is None and _is_coloured(),
+    colour=flags.output == writing.STANDARD_OUTPUT and _is_coloured(),
     passport=_passport_bytes(found),
   )
   text = formats.FORMATS[flags.format](told)
   if flags.verbose and flags.format == "text":
     text += statistics.text(found)
-  _write(text, flags.output)
+  writing.put(flags.output, text.encode(errors="backslashreplace"))
   if flags.html is not None:
     _write_page(told, found, flags.html)
   return int(told.exit_code)
 
 
 def _write_page(
-  told: rows.Validation, found: context.Context, place: pathlib.Path
+  told: rows.Validation, found: context.Context, place: str
 ) -> None:
   from carnet.passport import page  # only who asks for a page pays for it
 
-  _write(page.build(told, found), place)
-  sys.stderr.write(f"report: {terminal.printable(str(place))}\n")
+  text = page.build(told, found)
+  writing.put(place, text.encode(errors="backslashreplace"))
+  if place != writing.STANDARD_OUTPUT:
+    sys.stderr.write(f"report: {terminal.printable(place)}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -125,13 +132,12 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
   add(
     "--output",
     metavar="FILE",
-    type=pathlib.Path,
-    help="write there, not to the terminal",
+    default=writing.STANDARD_OUTPUT,
+    help='write there; "-", the default, is standard output',
   )
   add(
     "--html",
     metavar="FILE",
-    type=pathlib.Path,
     help="write a page for people as well: one file, no network needed",
   )
   add(
@@ -170,10 +176,22 @@ def _options(flags: argparse.Namespace) -> context.Options:
   )
 
 
-def _check_place(place: pathlib.Path | None, checkpoint: pathlib.Path) -> None:
-  """Refuses to write into what is examined: it would no longer be the same."""
-  if place is None:
-    return
+def _check_places(flags: argparse.Namespace, checkpoint: pathlib.Path) -> None:
+  """Refuses, before anything is examined, what could not be written."""
+  for place in (flags.output, flags.html):
+    if place not in (None, writing.STANDARD_OUTPUT):
+      _check_place(place, checkpoint)
+  if flags.html is not None and _same(flags.html, flags.output):
+    raise errors.UserError(
+      "--html and --output are the same place: give each its own"
+    )
+
+
+def _check_place(text: str, checkpoint: pathlib.Path) -> None:
+  place = pathlib.Path(text)
+  if not text or place.is_dir():
+    raise errors.UserError(f"cannot write '{text}': give the name of a file")
+  # what is examined would no longer be the same
   if place.resolve().is_relative_to(checkpoint.resolve()):
     raise errors.UserError(
       f"{place} lies in the checkpoint, whose files are all signed: write it "
@@ -181,6 +199,12 @@ def _check_place(place: pathlib.Path | None, checkpoint: pathlib.Path) -> None:
     )
   if not place.absolute().parent.is_dir():
     raise errors.UserError(f"there is no directory {place.parent} to write to")
+
+
+def _same(one: str, other: str) -> bool:
+  if writing.STANDARD_OUTPUT in (one, other):
+    return one == other
+  return os.path.realpath(one) == os.path.realpath(other)
 
 
 def _passport_bytes(found: context.Context) -> bytes:
@@ -191,20 +215,8 @@ def _passport_bytes(found: context.Context) -> bytes:
 
 
 def _is_coloured() -> bool:
-  return sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-
-
-def _write(text: str, place: pathlib.Path | None) -> None:
-  if place is None:
-    # names in the checkpoint may be beyond what a terminal's encoding knows
-    sys.stdout.buffer.write(
-      text.encode(sys.stdout.encoding, errors="backslashreplace")
-    )
-    sys.stdout.flush()
-    return
-  working = place.with_name(f".{place.name}.{os.getpid()}")
-  working.write_text(text, encoding="utf-8")
-  os.replace(working, place)
+  is_terminal = sys.stdout is not None and sys.stdout.isatty()
+  return is_terminal and not os.environ.get("NO_COLOR")
 
 
 if __name__ == "__main__":

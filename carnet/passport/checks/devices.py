@@ -1,8 +1,10 @@
 """The contract's cameras against those of a robot."""
 
+import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from carnet import errors
 from carnet.passport import context, contract, outcome, strict_json
 from carnet.passport.checks import parts
 
@@ -21,14 +23,7 @@ def device_mapping(
   path = found.options.device_map
   if path is None:
     return outcome.not_checked("no robot's cameras given", "--device-map FILE")
-  robot = strict_json.decode(
-    strict_json.read(path, _LARGEST_BYTES), str(path), _LARGEST_BYTES
-  )
-  if not _is_map(robot):
-    return outcome.failed(
-      f"{path} is no map of cameras",
-      expected='{"CAMERA": {"serial": "...", "usb_path": "..."}}',
-    )
+  robot = read(path)
   faults = [*_twice(robot), *_wrong(needed, robot)]
   named = sum(
     image.camera_serial is not None or image.camera_usb_path is not None
@@ -40,6 +35,22 @@ def device_mapping(
       "tell them with generate-passport --setup FILE, then sign again",
     )
   return outcome.first(faults, f"{named} of {len(needed.images)} cameras agree")
+
+
+def read(path: pathlib.Path) -> Mapping[str, Mapping[str, Any]]:
+  """Returns the cameras in a device map.
+
+  Raises:
+    UserError: it is none.
+  """
+  content = strict_json.read(path, _LARGEST_BYTES)
+  robot = strict_json.decode(content, str(path), _LARGEST_BYTES)
+  if not _is_map(robot):
+    raise errors.UserError(
+      f"{path} is no map of cameras: expected "
+      '{"CAMERA": {"serial": "...", "usb_path": "..."}}'
+    )
+  return robot
 
 
 def _wrong(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from carnet import errors
 from carnet.checkpoint import directory, plain_file
 from carnet.passport import context as context_lib
-from carnet.passport import oms, oms_format, outcome, schema, shown
+from carnet.passport import oms, oms_format, oms_keys, outcome, schema, shown
 
 _SIGN = "sign-checkpoint"
 _ANEW = f"validate-checkpoint tells what is wrong; then {_SIGN}"
@@ -16,7 +16,8 @@ _ANEW = f"validate-checkpoint tells what is wrong; then {_SIGN}"
 def signoff_present(found: context_lib.Context) -> outcome.Finding:
   """Pass: a readable sign-off is there. Fail: it is unsound, or required.
 
-  Not checked: there is none, and --require-signoff was not given.
+  Not checked: there is none, and nothing was given that asks for one:
+  --require-signoff, --public-key, --min-signed-utc.
   """
   try:
     signed = found.signoff
@@ -26,7 +27,7 @@ def signoff_present(found: context_lib.Context) -> outcome.Finding:
     )
   if signed is not None:
     return outcome.passed(f"{signed.verdict}, signed {signed.signed_utc}")
-  if found.options.require_signoff:
+  if asks(found.options):
     evidence = "there is no sign-off"
     return outcome.failed(evidence, directory.SIGNOFF, remedy=_SIGN)
   return outcome.not_checked("there is no sign-off", _SIGN)
@@ -163,13 +164,13 @@ def signature_valid(found: context_lib.Context) -> outcome.Finding:
     return outcome.failed(
       "there is no key signature",
       oms.NAME,
-      remedy=f"{_SIGN} --key: what is unsigned anybody may have made",
+      remedy=f"{_SIGN} --private-key FILE: anybody may have made what is "
+      "unsigned",
     )
   bundle = plain_file.read(path, oms_format.LARGEST_BYTES)
   try:
-    verified = oms.verify(
-      found.path, bundle, _public(key), digests=found.digests
-    )
+    pem = oms_keys.read(key)
+    verified = oms.verify(found.path, bundle, pem, digests=found.digests)
   except oms.SignatureError as error:
     return outcome.failed(
       shown.cut(error, 2000),
@@ -181,6 +182,12 @@ def signature_valid(found: context_lib.Context) -> outcome.Finding:
     evidence = "the key signed no sign-off"
     return outcome.failed(evidence, directory.SIGNOFF, remedy=_SIGN)
   return outcome.passed(f"{count} files, key {hint}...")
+
+
+def asks(options: context_lib.Options) -> bool:
+  """Tells whether options ask for a sign-off, by name or by what it needs."""
+  told = (options.public_key, options.min_signed_utc)
+  return options.require_signoff or told != (None, None)
 
 
 CHECKS = outcome.group(
@@ -247,13 +254,3 @@ def _time(text: str) -> datetime.datetime:
       f"{shown.cut(text)} is no time: give 2026-01-31T12:00:00Z"
     ) from error
   return found if found.tzinfo else found.replace(tzinfo=datetime.UTC)
-
-
-def _public(path: os.PathLike[str]) -> bytes:
-  try:
-    with open(path, "rb") as file:
-      return file.read(1 << 16)
-  except OSError as error:
-    raise errors.UserError(
-      f"the public key {path} cannot be read: {error.strerror}"
-    ) from error

@@ -51,9 +51,9 @@ def test_keys_with_a_password_sign(directory, form):
   assert oms.verify(directory, bundle, _public(KEY)).digests.keys() == {"file"}
   assert oms.public_key(pem, PASSWORD) == _public(KEY)
   for none in (None, b""):
-    with pytest.raises(errors.UserError, match="protected: give its password"):
+    with pytest.raises(errors.UserError, match="--password-variable"):
       oms.sign(directory, pem, none)
-  with pytest.raises(errors.UserError, match="or the password is another"):
+  with pytest.raises(errors.UserError, match="its password is another"):
     oms.sign(directory, pem, b"wrong")
   with pytest.raises(errors.UserError, match="has no password"):
     oms.sign(directory, _pem(KEY), PASSWORD)
