@@ -2,7 +2,7 @@
 
 import pathlib
 
-from carnet.passport import outcome
+from carnet.passport import exit_code, outcome
 from carnet.passport.formats import rows
 
 
@@ -21,8 +21,10 @@ def render(told: rows.Validation) -> str:
   unchecked = told.report.named(outcome.Status.NOT_CHECKED)
   if unchecked and not told.strict:
     lines.append(_command("notice", {}, f"not checked: {', '.join(unchecked)}"))
-  level = "error" if told.exit_code else "notice"
-  lines.append(_command(level, {"title": "validate-checkpoint"}, told.summary))
+  level, summary = "error" if told.exit_code else "notice", told.summary
+  if told.exit_code is exit_code.ExitCode.STRICT:
+    summary = f"refused by --strict: {summary}"
+  lines.append(_command(level, {"title": "validate-checkpoint"}, summary))
   return "\n".join(lines) + "\n"
 
 

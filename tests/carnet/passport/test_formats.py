@@ -135,6 +135,15 @@ def test_github_commands_are_one_line_each_and_escaped():
   }
 
 
+def test_github_says_why_a_sound_checkpoint_is_an_error():
+  for strict, level in ((False, "notice"), (True, "error")):
+    text = formats.FORMATS["github"](validation("unchecked", strict=strict))
+    last = text.splitlines()[-1]
+    assert last.startswith(f"::{level} title=validate-checkpoint::")
+    assert last.endswith("-> ship_it")
+    assert ("::refused by --strict: " in last) is strict
+
+
 def test_github_points_to_the_line_of_the_passport():
   passport = b'{\n  "provenance": {\n    "config_sha256": "x"\n  }\n}\n'
   text = formats.FORMATS["github"](validation("fail", passport=passport))
