@@ -1,8 +1,7 @@
 """Issues a passport: files first, then a fresh process that runs the policy."""
 
-import os
 import pathlib
-import shutil
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,10 +11,19 @@ import pydantic
 
 from carnet import errors
 from carnet.checkpoint import directory
-from carnet.passport import context, measured, schema
+from carnet.passport import (
+  context,
+  family,
+  history,
+  issuing,
+  measured,
+  schema,
+  writing,
+)
 from carnet.passport.static import draft, files, given, required, robot
 
-ASSETS = ("assets/reference_frames", "assets/reference_test_vector")
+_IMPORT = "--import="
+_ABSENT = re.compile(r"ModuleNotFoundError: No module named '([^']+)'.*")
 
 
 def generate(
@@ -28,7 +36,7 @@ def generate(
   """Writes `MODEL_PASSPORT.json` into a checkpoint and returns it.
 
   What was issued before, a sign-off included, is removed: it spoke of another
-  passport.
+  passport. One process at a time may do so.
 
   Args:
     path: a step directory, or that of another program.
@@ -40,57 +48,55 @@ def generate(
   Raises:
     UserError: what is missing, dirty or contradictory; nothing is written.
   """
-  described = draft.describe(path)
-  found = draft.make(path, told, described)
-  if told.setup is not None:
-    found = robot.apply(found, told.setup)
-  found = required.settle(found, told)
-  if run:
+  with issuing.held(path):
+    described = draft.describe(path)
+    found = _draft(path, told, described)
     with tempfile.TemporaryDirectory() as scratch:
       output = pathlib.Path(scratch)
-      measurement = measure(path, found, output, options, python)
-      _exchange(path, output)
-    shown = context.Options(show_progress=told.show_progress)
-    complete = context.Context(path, shown)
-    listed = files.files(complete, described.roles, described.needed)
-    found = measured.complete(found, measurement, listed, described.trainable)
-  else:
-    _exchange(path, None)
-  write(path / directory.PASSPORT, schema.encode(found))
+      measurement = None
+      if run:
+        measurement = measure(path, found, output, options, python)
+      with issuing.exchanged(path, output):
+        listed = _listed(path, told, described)
+        found = _complete(found, measurement, listed, described.trainable)
+        writing.write(path / directory.PASSPORT, schema.encode(found))
   return found
 
 
-def write(path: pathlib.Path, content: bytes) -> None:
-  """Writes a file in one go: whoever reads sees all of it, or none.
-
-  Raises:
-    UserError: it cannot be written.
-  """
-  working = path.with_name(f".{path.name}.{os.getpid()}.writing")
+def _draft(
+  path: pathlib.Path, told: given.Given, described: family.Description
+) -> schema.Passport:
   try:
-    with working.open("wb") as file:
-      file.write(content)
-      file.flush()
-      os.fsync(file.fileno())
-    os.replace(working, path)
-  except OSError as error:
-    working.unlink(missing_ok=True)
-    raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
+    found = draft.make(path, told, described)
+    if told.setup is not None:
+      found = robot.apply(found, told.setup)
+    return required.settle(found, told)
+  except pydantic.ValidationError as error:
+    raise errors.UserError(
+      f"what was told does not fit into a passport: {schema.faults(error)}"
+    ) from error
 
 
-def _exchange(path: pathlib.Path, output: pathlib.Path | None) -> None:
-  """Removes what was issued before, and puts new reference data there."""
-  try:
-    for name in context.PAPERS:
-      (path / name).unlink(missing_ok=True)
-    for name in ASSETS:
-      if (path / name).is_symlink():
-        (path / name).unlink()
-      shutil.rmtree(path / name, ignore_errors=True)
-      if output is not None and (output / name).is_dir():
-        shutil.copytree(output / name, path / name)
-  except OSError as error:
-    raise errors.UserError(f"cannot write {path}: {error.strerror}") from error
+def _listed(
+  path: pathlib.Path, told: given.Given, described: family.Description
+) -> tuple[history.File, ...]:
+  """Returns the files as they are now, but what is still to be removed."""
+  shown = context.Options(show_progress=told.show_progress)
+  found = context.Context(path, shown)
+  rows = files.files(found, described.roles, described.needed)
+  return tuple(row for row in rows if not issuing.is_leftover(row.path))
+
+
+def _complete(
+  found: schema.Passport,
+  measurement: measured.Measured | None,
+  listed: tuple[history.File, ...],
+  trainable: str,
+) -> schema.Passport:
+  if measurement is not None:
+    return measured.complete(found, measurement, listed, trainable)
+  integrity = found.weight_integrity.model_copy(update={"weight_files": listed})
+  return found.model_copy(update={"weight_integrity": integrity})
 
 
 def measure(
@@ -111,7 +117,7 @@ def measure(
   command += [str(path.absolute()), str(before), str(output), *options]
   done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
   if done.returncode:
-    raise _refusal(done)
+    raise _refusal(done, options)
   try:
     content = (output / measured.NAME).read_bytes()
     return measured.Measured.model_validate_json(content)
@@ -121,8 +127,14 @@ def measure(
     ) from error
 
 
-def _refusal(done: subprocess.CompletedProcess[str]) -> errors.UserError:
+def _refusal(
+  done: subprocess.CompletedProcess[str], options: Sequence[str]
+) -> errors.UserError:
   lines = done.stderr.strip().splitlines() or ["it said nothing"]
+  absent = _ABSENT.fullmatch(lines[-1])
+  for name in _modules(options):
+    if absent and f"{name}.".startswith(f"{absent[1]}."):
+      return errors.UserError(f"--import {name}: there is no such module")
   error = errors.UserError(
     f"the policy could not be examined (exit code {done.returncode}): "
     f"{lines[-1]}"
@@ -130,3 +142,7 @@ def _refusal(done: subprocess.CompletedProcess[str]) -> errors.UserError:
   if done.returncode != 2:  # no refusal of ours: the whole traceback helps
     error.add_note(done.stderr)
   return error
+
+
+def _modules(options: Sequence[str]) -> list[str]:
+  return [x.removeprefix(_IMPORT) for x in options if x.startswith(_IMPORT)]

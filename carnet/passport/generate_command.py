@@ -26,8 +26,11 @@ from carnet.passport import (
   history,
   schema,
   strict_json,
+  writing,
 )
 from carnet.passport.static import draft, given, required, robot
+
+_LONGEST = 512  # characters of a name of the schema
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
     "--dataset-repo",
     metavar="ID[@REVISION]",
     action="append",
+    type=_dataset,
     default=[],
     help="a dataset, where the launch did not record it; may be repeated",
   )
@@ -62,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     "--loader-class",
     metavar="DOTTED.PATH",
     action="append",
+    type=_name,
     default=[],
     help="its loader: one for each --dataset-repo",
   )
@@ -117,7 +122,7 @@ def _add_second_phase(parser: argparse.ArgumentParser) -> None:
 def _run(flags: argparse.Namespace) -> int:
   path = draft.resolve(flags.checkpoint)
   told = given.Given(
-    argv=tuple(sys.argv),
+    argv=tuple(terminal.printable(word) for word in sys.argv),
     target_repo=flags.target_repo,
     training_repo=flags.training_repo,
     dataset_repos=tuple(flags.dataset_repo),
@@ -139,9 +144,24 @@ def _run(flags: argparse.Namespace) -> int:
   found = generate.generate(
     path, told, not flags.static_only, options, flags.python
   )
-  print(terminal.printable(str(path / directory.PASSPORT)))
-  print(gaps.text(found))
+  place = terminal.printable(str(path / directory.PASSPORT))
+  writing.tell(f"{place}\n{gaps.text(found)}\n")
   return 0
+
+
+def _dataset(text: str) -> str:
+  """The type of a flag: a name, which may have a revision."""
+  _name(text.partition("@")[0])
+  return text
+
+
+def _name(text: str) -> str:
+  """The type of a flag: a name as the schema has it."""
+  if not text.strip() or not text.isprintable() or len(text) > _LONGEST:
+    raise argparse.ArgumentTypeError(
+      f"{text[:40]!r} is no name of 1 to {_LONGEST} printable characters"
+    )
+  return text
 
 
 if __name__ == "__main__":

@@ -1,20 +1,31 @@
-"""Signs a validated checkpoint off; with a key, the whole directory."""
+"""Signs a validated checkpoint off; with a key, the whole directory.
 
+An old sign-off is replaced by a new one, and is removed where the validation
+fails, or where soft findings have no reason and it is no longer of the present
+files. A mistake in what is asked for, such as an unfit key, is found before
+anything is validated, and leaves it alone.
+"""
+
+import contextlib
 import dataclasses
+import os
 import pathlib
 import platform
+import stat
 
 import carnet
 from carnet import errors
 from carnet.checkpoint import directory
 from carnet.passport import (
   context,
-  generate,
+  fields,
+  issuing,
   oms,
   outcome,
   schema,
   strict_json,
   validate,
+  writing,
 )
 from carnet.passport.static import draft
 
@@ -60,43 +71,24 @@ def sign(
 ) -> tuple[schema.SignOff, outcome.Report]:
   """Writes `SIGNOFF.json`, and `SIGNOFF.sig` with a key, after validation.
 
-  An old sign-off is removed first: it never survives a refusal. What was
-  written is validated once more, as its consumers will.
+  What was written is validated once more, as its consumers will.
 
   Raises:
     Refused: a hard check fails.
     ReasonMissing: there are soft findings.
-    UserError: a section is left out, or nothing can be written.
+    UserError: a section is left out, the key cannot sign, another process
+      writes papers there, or nothing can be written.
   """
-  options = dataclasses.replace(
-    request.options,
-    require_signoff=False,
-    public_key=None,
-    compare_code=True,
-  )
-  if options.skip_sections:
-    raise errors.UserError(
-      "a validation that skips sections is not signed: leave --skip-section "
-      "away"
-    )
-  reason = _check_reason(request.reason)
-  if not request.dry_run:
-    remove(path)
-  found = context.Context(path, options)
-  report = validate.examine(found)
-  if report.count(outcome.Status.FAIL):
-    names = ", ".join(report.named(outcome.Status.FAIL))
-    raise Refused(f"{path} is not signed: {names} failed", report)
-  soft = report.named(outcome.Status.SOFT)
-  if soft and not reason:
-    raise ReasonMissing(
-      f"soft findings need a reason: --reason='accepted: {', '.join(soft)}: "
-      "...'"
-    )
-  signoff = _signoff(found, report, request, reason)
-  if not request.dry_run:
-    _write(path, signoff, request, found)
-    _confirm(path, options, request)
+  request = _checked(request)
+  with contextlib.nullcontext() if request.dry_run else issuing.held(path):
+    if not request.dry_run:
+      _remove_links(path)
+    found = context.Context(path, _options(request))
+    report = _judged(found, request)
+    signoff = _signoff(found, report, request)
+    if not request.dry_run:
+      _write(path, signoff, request, found)
+      _confirm(path, request)
   return signoff, report
 
 
@@ -111,17 +103,88 @@ def remove(path: pathlib.Path) -> None:
     ) from error
 
 
-def _check_reason(reason: str) -> str:
-  if "\n" in reason.strip() or not reason.strip().isprintable():
-    raise errors.UserError("--reason: give one line of printable text")
-  return reason.strip()
+def _checked(request: Request) -> Request:
+  """Returns the request with its texts stripped; refuses mistakes in it."""
+  if request.options.skip_sections:
+    raise errors.UserError(
+      "a validation that skips sections is not signed: leave --skip-section "
+      "away"
+    )
+  if request.key is not None:
+    oms.public_key(request.key.pem, request.key.password)
+  return dataclasses.replace(
+    request,
+    reason=_line("--reason", request.reason),
+    signer=_line("--signer", request.signer or "") or None,
+  )
+
+
+def _line(flag: str, text: str) -> str:
+  line = text.strip()
+  if not line.isprintable():
+    raise errors.UserError(f"{flag}: give one line of printable text")
+  if len(line) > fields.LARGEST_TEXT:
+    raise errors.UserError(
+      f"{flag}: {len(line)} characters, at most {fields.LARGEST_TEXT}"
+    )
+  return line
+
+
+def _options(request: Request) -> context.Options:
+  """Returns how it is looked at: no sign-off is asked of what is unsigned."""
+  return dataclasses.replace(
+    request.options,
+    require_signoff=False,
+    public_key=None,
+    min_signed_utc=None,
+    compare_code=True,
+  )
+
+
+def _remove_links(path: pathlib.Path) -> None:
+  """Removes what stands for a sign-off and is no file: no check takes it."""
+  for name in (directory.SIGNOFF, oms.NAME):
+    place = path / name
+    if os.path.lexists(place) and not stat.S_ISREG(os.lstat(place).st_mode):
+      remove(path)
+
+
+def _judged(found: context.Context, request: Request) -> outcome.Report:
+  """Returns what the checks find, after refusing what cannot be signed."""
+  everything = validate.examine(found)
+  report = _without_old(everything)
+  failed, soft = map(report.named, (outcome.Status.FAIL, outcome.Status.SOFT))
+  is_stale = bool(everything.count(outcome.Status.FAIL))
+  refused = failed or (soft and not request.reason)
+  if refused and is_stale and not request.dry_run:
+    remove(found.path)
+  if failed:
+    names = ", ".join(failed)
+    raise Refused(f"{found.path} is not signed: {names} failed", report)
+  if refused:
+    raise ReasonMissing(
+      f"soft findings need a reason: --reason='accepted: {', '.join(soft)}: "
+      "...'"
+    )
+  return report
+
+
+def _without_old(report: outcome.Report) -> outcome.Report:
+  """Returns a report that says nothing of an earlier sign-off."""
+  unasked = outcome.not_checked("it is to be signed now")
+  rows = (
+    outcome.Result(row.check, unasked)
+    if row.check.group == validate.SIGNOFF
+    else row
+    for row in report.results
+  )
+  return dataclasses.replace(report, results=tuple(rows))
 
 
 def _signoff(
   found: context.Context,
   report: outcome.Report,
   request: Request,
-  reason: str,
 ) -> schema.SignOff:
   passport = found.passport
   tree = passport.model_internals.tree_digest
@@ -138,7 +201,7 @@ def _signoff(
       ),
       "tree_digest_root": tree.root if tree else None,
       "verdict": verdict,
-      "reason": reason or "all checks passed",
+      "reason": request.reason or "all checks passed",
       "accepted_soft_checks": report.named(outcome.Status.SOFT),
       "not_checked": report.named(outcome.Status.NOT_CHECKED),
       "validator": schema.Validator(
@@ -159,8 +222,9 @@ def _write(
   request: Request,
   found: context.Context,
 ) -> None:
-  generate.write(path / directory.SIGNOFF, schema.encode(signoff))
+  writing.write(path / directory.SIGNOFF, schema.encode(signoff))
   if request.key is None:
+    (path / oms.NAME).unlink(missing_ok=True)  # it was of the earlier one
     return
   try:
     bundle = oms.sign(
@@ -175,24 +239,24 @@ def _write(
         "run_id": found.passport.provenance.training_run.run_id,
       },
     )
-    generate.write(path / oms.NAME, bundle)
-  except errors.UserError:
+    writing.write(path / oms.NAME, bundle)
+  except BaseException:  # also Ctrl-C: half of a sign-off is none
     remove(path)
     raise
 
 
-def _confirm(
-  path: pathlib.Path, options: context.Options, request: Request
-) -> None:
+def _confirm(path: pathlib.Path, request: Request) -> None:
   """Validates what was signed as a consumer will; removes it if that fails."""
   try:
     if request.key is not None:
       key = oms.public_key(request.key.pem, request.key.password)
       oms.verify(path, strict_json.read(path / oms.NAME), key)
-  except errors.UserError:
+  except BaseException:
     remove(path)
     raise
-  gate = dataclasses.replace(options, require_signoff=True, compare_code=False)
+  gate = dataclasses.replace(
+    _options(request), require_signoff=True, compare_code=False
+  )
   found = context.Context(path, gate)
   report = validate.examine(found)
   if report.count(outcome.Status.FAIL):

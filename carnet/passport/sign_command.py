@@ -1,7 +1,7 @@
 """Signs a checkpoint off: SIGNOFF.json, and SIGNOFF.sig with a key.
 
-Validates first, and refuses on any hard failure; no earlier sign-off survives.
-Soft findings are accepted in writing, with --reason.
+Validates first, and refuses on any hard failure; no earlier sign-off survives
+that. Soft findings are accepted in writing, with --reason.
 
 A key is an elliptic one:
   openssl ecparam -name prime256v1 -genkey -noout -out key.pem
@@ -10,7 +10,8 @@ A key is an elliptic one:
 exit codes:
   0  signed
   1  a hard check fails; nothing is signed
-  2  wrong usage, soft findings without --reason, or a key that cannot sign
+  2  wrong usage, soft findings without --reason, or a key that cannot sign;
+     an earlier sign-off stays if it is still of the present files
 """
 
 import argparse
@@ -26,13 +27,12 @@ from carnet.passport import (
   context,
   exit_code,
   formats,
+  oms_keys,
   schema,
   sign,
-  strict_json,
+  writing,
 )
 from carnet.passport.formats import rows
-
-_LARGEST_KEY = 1 << 16
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -66,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def _run(flags: argparse.Namespace) -> int:
   path = context.resolve(flags.checkpoint)
+  had_signature = os.path.lexists(path / directory.SIGNATURE)
   request = sign.Request(
     reason=flags.reason,
     signer=flags.signer,
@@ -76,25 +77,32 @@ def _run(flags: argparse.Namespace) -> int:
   try:
     signoff, report = sign.sign(path, request)
   except sign.Refused as error:
-    sys.stdout.write(formats.FORMATS["text"](rows.Validation(error.report)))
+    writing.tell(formats.FORMATS["text"](rows.Validation(error.report)))
     command.refuse(str(error))
     return int(exit_code.ExitCode.FAIL)
   if flags.dry_run:
-    sys.stdout.write(schema.encode(signoff).decode())
+    writing.say(schema.encode(signoff).decode())
     return 0
   place = path / directory.SIGNOFF
-  print(
+  writing.tell(
     f"{terminal.printable(str(place))}: {signoff.verdict}, "
-    f"{len(signoff.files)} files, {len(report.results)} checks"
+    f"{len(signoff.files)} files, {len(report.results)} checks\n"
   )
+  if had_signature and request.key is None:
+    sys.stderr.write(
+      f"{directory.SIGNATURE} is gone: it was of the earlier sign-off; "
+      "--private-key FILE signs this one\n"
+    )
   return 0
 
 
 def _key(flags: argparse.Namespace) -> sign.Key | None:
   if flags.private_key is None:
+    if flags.password_variable is not None:
+      raise errors.UserError("give --password-variable with --private-key")
     return None
   password = None
-  if flags.password_variable:
+  if flags.password_variable is not None:
     text = os.environ.get(flags.password_variable)
     if text is None:
       raise errors.UserError(
@@ -102,7 +110,7 @@ def _key(flags: argparse.Namespace) -> sign.Key | None:
         "environment"
       )
     password = text.encode()
-  return sign.Key(strict_json.read(flags.private_key, _LARGEST_KEY), password)
+  return sign.Key(oms_keys.read(flags.private_key), password)
 
 
 if __name__ == "__main__":
