@@ -20,14 +20,17 @@ import shutil
 from collections.abc import Iterator
 
 from carnet import errors
+from carnet.checkpoint import directory
 from carnet.lifecycle import history as history_lib
 from carnet.lifecycle import records
+from carnet.passport import shown
 
 CHECKPOINTS = "checkpoints"
 CURRENT = "current"
 LOCK = ".lock"
 _WORKING = re.compile(r"\.[0-9a-f]{16}-[0-9none.]+\.writing")
 _SWITCHING = ".current.switching"
+_OURS = {LOCK, CHECKPOINTS, CURRENT, _SWITCHING, history_lib.TORN}
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
@@ -140,6 +143,53 @@ class Deployment:
           shutil.rmtree(name, ignore_errors=True, dir_fd=checkpoints)
     finally:
       os.close(checkpoints)
+
+
+def check_ours(path: pathlib.Path, placed: str = "") -> None:
+  """Refuses a directory that is neither new, nor empty, nor a deployment.
+
+  Args:
+    path: where a deployment is to be written.
+    placed: a checkpoint that the user has put among its checkpoints.
+
+  Raises:
+    UserError: nothing has been written.
+  """
+  real = path.resolve()
+  for parent in (real, *real.parents):
+    if os.path.lexists(parent / directory.PASSPORT):
+      raise errors.UserError(
+        f"{path} lies in the checkpoint {parent}, whose files are all signed: "
+        "name a directory outside of it"
+      )
+  if os.path.lexists(real / history_lib.NAME):
+    return
+  try:
+    strange = sorted(_strange(real, placed))
+  except OSError as error:
+    raise errors.UserError(
+      f"{path} is no deployment directory: {error.strerror}"
+    ) from error
+  if strange:
+    names = ", ".join(strange[:3]) + (", ..." if len(strange) > 3 else "")
+    raise errors.UserError(
+      f"{path} is no deployment, and is not empty ({shown.cut(names)}): name a "
+      "new directory"
+    )
+
+
+def _strange(path: pathlib.Path, placed: str) -> Iterator[str]:
+  """Yields what no promotion has made, though it may have been killed."""
+  for name in os.listdir(path) if path.exists() else ():
+    if name not in _OURS:
+      yield name
+  checkpoints = path / CHECKPOINTS
+  if checkpoints.is_symlink() or not checkpoints.is_dir():
+    return
+  for name in os.listdir(checkpoints):
+    ours = re.fullmatch(records.NAME_PATTERN, name) or _WORKING.fullmatch(name)
+    if not ours and name != placed:
+      yield f"{CHECKPOINTS}/{name}"
 
 
 @contextlib.contextmanager

@@ -137,15 +137,12 @@ def _check_apart(
   """Refuses a checkpoint on the wrong side of the deployment's border."""
   home = deployment.resolve() / deployment_lib.CHECKPOINTS
   within = path.absolute().parent.resolve() == home and not path.is_symlink()
-  if copied and deployment.resolve().is_relative_to(path.resolve()):
-    raise errors.UserError(
-      f"{deployment} lies in the checkpoint, whose files are all signed"
-    )
   if not copied and not within:
     raise errors.UserError(
       f"--no_copy: {path} does not lie in {home}; nothing outside of a "
       "deployment is ever current"
     )
+  deployment_lib.check_ours(deployment, "" if copied else path.name)
 
 
 def _bring(

@@ -23,6 +23,7 @@ def rollback(
     UserError: there is nothing to go back to; what was current still is.
   """
   request = promotion.checked(request)
+  deployment_lib.check_ours(deployment)
   with deployment_lib.locked(deployment) as found:
     current, history = found.current(), found.history()
     if current is None:

@@ -8,7 +8,7 @@ import worlds
 from carnet import errors
 from carnet.checkpoint import digest, directory
 from carnet.lifecycle import deployment as deployment_lib
-from carnet.lifecycle import status
+from carnet.lifecycle import gate, status
 
 
 @pytest.mark.parametrize("name", ["checkpoints", ".lock", "history.jsonl"])
@@ -83,7 +83,60 @@ def test_without_a_copy_the_checkpoint_must_lie_in_the_deployment(
     worlds.promote(linked, deployment, **options)
 
 
-def test_a_deployment_within_the_checkpoint_is_refused(run):
-  with pytest.raises(errors.UserError, match="lies in the checkpoint"):
-    worlds.promote(run, run / "deployment")
-  assert not (run / "deployment").exists()
+def _a_checkpoint(step, place):
+  shutil.copytree(step, place)
+
+
+def _an_unsigned_checkpoint(step, place):
+  shutil.copytree(step, place)
+  (place / directory.SIGNOFF).unlink()
+  (place / directory.PASSPORT).unlink()
+
+
+def _a_run(step, place):
+  shutil.copytree(step, place / "checkpoints" / step.name)
+
+
+def _a_project(step, place):
+  del step
+  (place / ".git").mkdir(parents=True)
+
+
+@pytest.mark.parametrize(
+  "make", [_a_checkpoint, _an_unsigned_checkpoint, _a_run, _a_project]
+)
+def test_nothing_is_written_where_no_deployment_is(runs, tmp_path, make):
+  place = tmp_path / "place"
+  make(runs[1], place)
+  before = worlds.tree(place)
+  for act in (worlds.promote, lambda _, where: worlds.rollback(where)):
+    with pytest.raises(
+      errors.UserError, match=r"place (is no|lies in)"
+    ) as told:
+      act(runs[0], place)
+    assert not isinstance(told.value, gate.Refused)
+    assert "\n" not in str(told.value)
+  assert worlds.tree(place) == before
+
+
+def test_a_file_is_no_deployment(run, deployment):
+  deployment.write_text("")
+  for act in (worlds.promote, lambda _, where: worlds.rollback(where)):
+    with pytest.raises(errors.UserError, match="is no deployment directory"):
+      act(run, deployment)
+
+
+def test_an_empty_directory_and_one_with_a_history_are_ours(run, deployment):
+  deployment.mkdir()
+  worlds.promote(run, deployment)
+  (deployment / "README").write_text("whose this is")
+  worlds.promote(run, deployment)
+
+
+@pytest.mark.parametrize("place", ["", "deployment", "checkpoints/deep/er"])
+def test_a_deployment_within_a_checkpoint_is_refused(run, runs, place):
+  for step in (run, runs[0]):
+    before = worlds.tree(step)
+    with pytest.raises(errors.UserError, match="lies in the checkpoint"):
+      worlds.promote(run, step / place)
+    assert worlds.tree(step) == before

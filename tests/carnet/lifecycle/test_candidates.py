@@ -3,6 +3,7 @@
 import shutil
 
 import numpy as np
+import oms_sample
 import pytest
 import sample
 import worlds
@@ -11,6 +12,7 @@ from carnet import checkpoint as checkpoint_lib
 from carnet import errors
 from carnet.checkpoint import directory, manifest
 from carnet.lifecycle import candidates
+from carnet.passport import oms
 
 METRICS = {
   "validation/l1": 0.25,
@@ -83,12 +85,12 @@ def test_the_state_of_the_papers(run, tmp_path):
     run, verdict="soft_signal", accepted_soft_checks=["x"], reason="x it is"
   )
   assert _state(run) == "signed soft"
+  key = tmp_path / "key.pub"
+  key.write_bytes(oms.public_key(oms_sample.private()))
+  assert _state(run, public_key=key) == "INVALID: signature_valid"
   (run / directory.SIGNOFF).unlink()
   assert _state(run) == "valid"
   assert _state(run, quick=True) == "passport"
-  key = tmp_path / "key.pub"
-  key.write_text("")
-  assert _state(run, public_key=key) == "INVALID: signature_valid"
   (run / "added").write_text("x")
   assert _state(run) == "INVALID: unlisted_files"
   sample.sign(run)
