@@ -50,7 +50,7 @@ def load(
   Raises:
     UserError: no passport, one that does not validate, or another content.
   """
-  step = directory.resolve(pathlib.Path(checkpoint))
+  step = context.resolve(pathlib.Path(checkpoint))
   if not os.path.lexists(step / directory.PASSPORT):
     raise errors.UserError(
       f"{step} has no {directory.PASSPORT}: generate-passport {step}, "
@@ -83,9 +83,15 @@ def without_passport(
   Raises:
     UserError: no valid checkpoint, or one of a family that is not installed.
   """
-  step = directory.resolve(pathlib.Path(checkpoint))
+  given = pathlib.Path(checkpoint)
+  step = given if context.foreign(given) else directory.resolve(given)
   config = context.Context(step).json("config.json")
   name = config.get("agent") if isinstance(config, dict) else None
+  if name is None:
+    raise errors.UserError(
+      f"{step} is another program's: no agent is named in its config.json, so "
+      "that program's own code loads it"
+    )
   return _loader(str(name))(step, overrides, pipeline=pipeline)
 
 

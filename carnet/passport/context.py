@@ -13,7 +13,14 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from carnet import errors
-from carnet.checkpoint import digest, directory, documents, integrity, manifest
+from carnet.checkpoint import (
+  digest,
+  directory,
+  documents,
+  faults,
+  integrity,
+  manifest,
+)
 from carnet.passport import meter, plain_tree, schema, strict_json
 
 # what cannot be listed in the passport, because it speaks of it
@@ -50,10 +57,33 @@ class Entry:
 
 
 def resolve(path: pathlib.Path) -> pathlib.Path:
-  """Returns the directory of the passport; else the newest complete step."""
+  """Returns the directory of the passport; else the newest complete step.
+
+  Raises:
+    UserError: neither is there, or another program's without a passport.
+  """
   if os.path.lexists(path / directory.PASSPORT):
     return path
-  return directory.resolve(path)
+  try:
+    return directory.resolve(path)
+  except faults.CorruptError:
+    raise
+  except errors.UserError:
+    if not foreign(path):
+      raise
+    raise errors.UserError(
+      f"{path} has no {directory.PASSPORT}: generate-passport {path} issues one"
+    ) from None
+
+
+def foreign(path: pathlib.Path) -> bool:
+  """Tells whether another program's checkpoint lies there, papers or not."""
+  ours = (path / manifest.NAME, path / directory.STEPS)
+  if any(map(os.path.lexists, ours)) or directory.numbered(path):
+    return False
+  items = [f"{'*/' * depth}_METADATA" for depth in range(3)]
+  found = (path.glob(pattern) for pattern in (*items, "*.safetensors"))
+  return any(next(each, None) is not None for each in found)
 
 
 def utc(text: str) -> str:
