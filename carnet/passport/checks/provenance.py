@@ -164,11 +164,12 @@ def deployment_repo_match(found: context.Context) -> outcome.Finding:
       "generate-passport --target-repo PATH, then sign again",
     )
   if path is None:
+    if told.deployment_repo_commit:
+      return outcome.not_checked(
+        "no deployment repository given", "--target-repo PATH"
+      )
     return outcome.not_checked(
-      "no deployment repository given"
-      if told.deployment_repo_commit
-      else "none is recorded",
-      "--target-repo PATH",
+      "none is recorded", "generate-passport --target-repo PATH"
     )
   if told.deployment_repo_commit is None:
     return outcome.failed(

@@ -158,8 +158,11 @@ def signature_valid(found: context_lib.Context) -> outcome.Finding:
   signed = _signoff(found)
   named = signed is not None and signed.signature_file is not None
   if key is None and (there or not named):
-    what = "signed with a key" if there else "not signed with a key"
-    return outcome.not_checked(f"{what}; no key was given", "--public-key")
+    if there:
+      return outcome.not_checked("no key was given", "--public-key FILE")
+    return outcome.not_checked(
+      "not signed with a key", f"{_SIGN} --private-key FILE"
+    )
   if key is None or not there:
     return outcome.failed(
       "there is no key signature",

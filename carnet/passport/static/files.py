@@ -22,8 +22,11 @@ def files(
   sizes = {}
   for entry in found.entries:
     if entry.kind != "file":
+      what = "a device, a pipe, or cannot be read"
+      if entry.kind == "link":
+        what = "a link"
       raise errors.UserError(
-        f"{entry.path} is a {entry.kind}: a checkpoint has plain files only"
+        f"{shown.cut(entry.path)} is {what}: a checkpoint has plain files only"
       )
     sizes[entry.path] = entry.size_bytes
   rows = []
@@ -41,9 +44,9 @@ def _row(
       path=name, sha256=sha256, size_bytes=size_bytes, role=role
     )
   except pydantic.ValidationError as error:
-    fault = error.errors(include_url=False, include_input=False)[0]
     raise errors.UserError(
-      f"{shown.cut(name)} cannot be listed: {fault['msg']}"
+      f"{shown.cut(name)} cannot be listed: rename it, with printable "
+      "characters, no backslash, and at most 512 of them in the whole path"
     ) from error
 
 

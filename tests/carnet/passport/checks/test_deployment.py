@@ -53,6 +53,11 @@ def test_the_repository_ahead(step, repository):
   assert "changes" in found.evidence
 
 
+def test_the_remedy_is_the_command_that_helps(step):
+  found = one(step, "deployment_repo_match").finding
+  assert found.remedy == "generate-passport --target-repo PATH"
+
+
 @pytest.mark.parametrize("name", ["deployment_repo", "deployment_repo_commit"])
 def test_a_name_and_a_commit_come_together(step, name):
   changes = bound(COMMIT) | {f"{BASE}/{name}": None}

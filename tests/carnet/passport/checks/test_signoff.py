@@ -153,6 +153,19 @@ def test_a_signature_is_checked_with_a_key(step, public):
   assert found.evidence.startswith(f"{count} files, key ")
 
 
+def test_where_nobody_signed_a_public_key_is_not_asked_for(step):
+  found = checking.one(step, "signature_valid")
+  assert found.remedy == "sign-checkpoint --private-key FILE"
+  _sign(step)
+  found = checking.one(step, "signature_valid")
+  assert found.remedy == "--public-key FILE"
+
+
+def test_a_missing_signature_is_asked_for_by_the_right_flag(step, public):
+  found = checking.one(step, "signature_valid", public_key=public)
+  assert "sign-checkpoint --private-key FILE" in found.remedy
+
+
 def test_a_missing_signature_fails_once_a_key_is_given(step, public):
   assert _red(step, public_key=public) == ["signature_valid"]
   sample.sign(step, signature_file=directory.SIGNATURE)

@@ -68,6 +68,21 @@ def test_a_directory_in_the_place_of_a_signoff_is_found_first(step, capsys):
   assert tree(step) == before
 
 
+@pytest.mark.parametrize(
+  ("name", "make", "message"),
+  [
+    ("pipe", os.mkfifo, "pipe is a device, a pipe, or cannot be read"),
+    ("link", lambda x: x.symlink_to("config.json"), "link is a link"),
+    ("a\\b", lambda x: x.touch(), "a\\b cannot be listed: rename it"),
+    ("a\nb", lambda x: x.touch(), "a\\nb cannot be listed: rename it"),
+  ],
+)
+def test_what_cannot_be_listed_is_named(step, capsys, name, make, message):
+  make(step / name)
+  assert run(step, "--static-only", *TOLD) == 2
+  assert message in capsys.readouterr().err
+
+
 def test_leftovers_of_a_killed_process_are_not_listed(step):
   (step / ".SIGNOFF.json.1.writing").write_text("{")
   assert run(step, "--static-only", *TOLD) == 0
