@@ -17,7 +17,10 @@ import sys
 import traceback
 from typing import Any
 
-_DEEPEST = 90  # levels of nesting; `carnet.checkpoint.documents` takes 100
+# what `carnet.passport.strict_json` takes
+_DEEPEST = 64  # levels of nesting
+_LONGEST_TEXT = 1 << 16
+_LARGEST_INTEGER = 2**53 - 1
 _SETTINGS = {
   "prng_impl": "jax_default_prng_impl",
   "threefry_partitionable": "jax_threefry_partitionable",
@@ -36,8 +39,17 @@ def plain(value: Any, path: str, depth: int = 0) -> Any:
   Raises:
     Refusal: a part is of a type that JSON would change; it names the part.
   """
-  if depth > _DEEPEST:
+  if depth >= _DEEPEST:
     raise Refusal(f"{path} is nested in more than {_DEEPEST} levels")
+  if type(value) is int and abs(value) > _LARGEST_INTEGER:
+    raise Refusal(
+      f"{path} is an integer of {value.bit_length()} bits: beyond 53 readers "
+      "of JSON round it, make it text"
+    )
+  if type(value) is str and len(value) > _LONGEST_TEXT:
+    raise Refusal(
+      f"{path} is a text of {len(value)} characters: at most {_LONGEST_TEXT}"
+    )
   if value is None or type(value) in (bool, int, str):
     return value
   if type(value) is float:

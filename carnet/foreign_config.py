@@ -17,6 +17,7 @@ from typing import Any
 
 from carnet import config_process, errors, launch, repository, run_context
 from carnet.checkpoint import directory, documents, manifest
+from carnet.passport import strict_json
 
 CONFIG = "config.json"
 _NAME = re.compile(r"\w+(\.\w+)*:\w+(\.\w+)*")
@@ -122,8 +123,11 @@ def _is_ours(path: pathlib.Path) -> bool:
 
 
 def _check_names(request: Request) -> None:
-  for flag, name in (("entry", request.entry), ("class", request.model_class)):
-    if name and not _NAME.fullmatch(name):
+  names = {"entry": request.entry}
+  if request.model_class:
+    names["class"] = request.model_class
+  for flag, name in names.items():
+    if not _NAME.fullmatch(name):
       raise errors.UserError(
         f"--{flag}={name}: give module:name, such as my_package.config:get"
       )
@@ -231,12 +235,19 @@ def _model(request: Request) -> run_context.Model | None:
   )
 
 
+def _encode(value: Any, name: str) -> bytes:
+  """Returns JSON that those who issue and check passports will take."""
+  content = documents.encode(value, name)
+  strict_json.decode(content, name, documents.LARGEST_BYTES)
+  return content
+
+
 def _write(path: pathlib.Path, files: Mapping[str, Any]) -> None:
   """Writes all files beside their places, then renames them."""
   drafts = {}
+  contents = {name: _encode(value, name) for name, value in files.items()}
   try:
-    for name, value in files.items():
-      content = documents.encode(value, name)
+    for name, content in contents.items():
       draft = path / f".{name}.{os.getpid()}.tmp"
       drafts[draft] = path / name
       with draft.open("wb") as file:

@@ -19,6 +19,7 @@ from carnet import (
   run_context,
 )
 from carnet.checkpoint import documents
+from carnet.passport import strict_json
 
 SCRIPT = pathlib.Path(__file__).parents[2] / "scripts/dump_config.py"
 PROGRAM = """
@@ -80,6 +81,18 @@ def talking():
 
 def with_a_set():
   return {"a": {"b": {1}}}
+
+def with_a_large_number():
+  return {"optimizer": {"steps": 2**70}}
+
+def with_a_long_text():
+  return {"optimizer": {"note": "a" * (1 << 24)}}
+
+def deep():
+  value = {}
+  for _ in range(70):
+    value = {"a": value}
+  return value
 
 def a_list():
   return [1]
@@ -243,6 +256,9 @@ def test_other_entries(place, capfd, entry, expected):
   [
     ("with_a_set", "config.a.b is a set"),
     ("a_list", "is a list: no table"),
+    ("with_a_large_number", "config.optimizer.steps is an integer of 71 bits"),
+    ("with_a_long_text", "config.optimizer.note is a text of 16777216"),
+    ("deep", "nested in more than 64 levels"),
     ("failing", "program.py, line "),
     ("leaving", "SystemExit: 5"),
     ("vanishing", "ended its process with 7"),
@@ -308,6 +324,15 @@ def test_a_value_that_json_lacks_is_refused_by_its_key(place):
   ("flags", "message"),
   [
     (["--entry=no_such_module:get"], "No module named 'no_such_module'"),
+    (["--entry="], "--entry=: give module:name, such as my_package.config:get"),
+    (
+      ["--entry=program:with_a_large_number"],
+      "beyond 53 readers of JSON round it",
+    ),
+    (
+      ["--entry=program:with_dict", "--set=seed=1180591620717411303424"],
+      "beyond 2^53",
+    ),
     (["--entry=program:failing"], "RuntimeError: no GPU"),
     ([], "flag --entry"),
     (["--entry=program:with_dict", "elsewhere"], "directory, got 2"),
@@ -394,11 +419,18 @@ def test_the_program_needs_nothing_but_the_standard_library():
   assert names <= sys.stdlib_module_names
 
 
-def test_deepest_configurations_can_be_read_again():
+def test_the_largest_configurations_can_be_read_again():
   value = leaf = {}
-  for _ in range(config_program._DEEPEST):
+  for _ in range(config_program._DEEPEST - 1):
     leaf["a"] = leaf = {}
-  documents.encode(config_program.plain(value, "config"), "config.json")
+  for edge in (
+    value,
+    {"a": config_program._LARGEST_INTEGER},
+    {"a": "b" * config_program._LONGEST_TEXT},
+  ):
+    plain = config_program.plain(edge, "config")
+    content = documents.encode(plain, "config.json")
+    assert strict_json.decode(content, "config.json") == edge
   leaf["a"] = value  # without end
-  with pytest.raises(config_program.Refusal, match="more than 90"):
+  with pytest.raises(config_program.Refusal, match="more than 64"):
     config_program.plain(value, "config")
