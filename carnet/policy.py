@@ -34,6 +34,7 @@ def load(
   require_signoff: bool = True,
   public_key: pathlib.Path | str | None = None,
   overrides: Mapping[str, Any] | None = None,
+  min_signed_utc: str | None = None,
 ) -> evaluation.Loaded:
   """Returns the policy of a checkpoint that its passport vouches for.
 
@@ -46,6 +47,8 @@ def load(
     require_signoff: also refuse what nobody has signed off.
     public_key: PEM file of whom to believe; needs the `signing` extra.
     overrides: options of execution, see the family's `evaluation.load`.
+    min_signed_utc: the least time of the sign-off, "2026-01-31T00:00:00Z",
+      against an old checkpoint that is put back; only a key makes it certain.
 
   Raises:
     UserError: no passport, one that does not validate, or another content.
@@ -57,7 +60,11 @@ def load(
       f"validate-checkpoint {step} and sign-checkpoint {step} give it one"
     )
   key = pathlib.Path(public_key) if public_key is not None else None
-  options = context.Options(require_signoff=require_signoff, public_key=key)
+  options = context.Options(
+    require_signoff=require_signoff,
+    public_key=key,
+    min_signed_utc=_utc(min_signed_utc),
+  )
   found = context.Context(step, options)
   before = _stats(found)
   _refuse(validate.examine(found))
@@ -66,6 +73,15 @@ def load(
   return dataclasses.replace(
     loaded, facts=loaded.facts | {"passport": _facts(found)}
   )
+
+
+def _utc(text: str | None) -> str | None:
+  try:
+    return None if text is None else context.utc(text)
+  except ValueError as error:
+    raise errors.UserError(
+      f"min_signed_utc='{text}' is no time such as 2026-01-31T00:00:00Z"
+    ) from error
 
 
 def without_passport(

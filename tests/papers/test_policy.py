@@ -79,6 +79,14 @@ def test_no_signoff(act_step, copied):
   policy.load(step, require_signoff=False)
 
 
+def test_t24_an_old_signoff_that_is_put_back(act_step):
+  policy.load(act_step, min_signed_utc="2020-01-01T00:00:00Z")
+  with pytest.raises(errors.UserError, match="signoff_recent: signed 20"):
+    policy.load(act_step, min_signed_utc="2999-01-01T00:00:00Z")
+  with pytest.raises(errors.UserError, match="min_signed_utc='now' is no time"):
+    policy.load(act_step, min_signed_utc="now")
+
+
 def test_an_edited_passport(act_step, copied):
   step = copied(act_step)
   path = step / directory.PASSPORT
