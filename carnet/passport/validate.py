@@ -5,7 +5,7 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from carnet import errors
+from carnet import errors, xla_flags
 from carnet.passport import context, outcome, shown
 
 SIGNOFF = "signoff"  # the section of the sign-off and of its signature
@@ -31,6 +31,8 @@ def examine(found: context.Context) -> outcome.Report:
   if not found.path.is_dir():
     raise errors.UserError(f"{found.path} is no directory: give a checkpoint")
   _check_sections(found.options)
+  if found.options.rerun or found.options.compare_code:
+    xla_flags.check()  # these run the policy's code
   _check_files(found.options)
   results: list[outcome.Result] = []
   sound = True
@@ -94,13 +96,18 @@ def _check_files(options: context.Options) -> None:
 
 
 def _check_modules(options: context.Options) -> None:
-  for name in options.modules if options.rerun else ():
+  if not options.rerun:
+    return
+  rows = [("--import", name) for name in options.modules]
+  if options.entry is not None:
+    rows.append(("--entry", options.entry.partition(":")[0]))
+  for flag, name in rows:
     try:
       found = importlib.util.find_spec(name.partition(".")[0])
     except ValueError:  # no name, or __main__
       found = None
     if found is None:
-      raise errors.UserError(f"--import {name}: there is no such module")
+      raise errors.UserError(f"{flag} {name}: there is no such module")
 
 
 def _run(

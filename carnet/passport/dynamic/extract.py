@@ -12,12 +12,13 @@ import sys
 
 import numpy as np
 
-from carnet import errors, terminal
+from carnet import errors, terminal, xla_flags
 from carnet.checkpoint import digest, manifest
 from carnet.passport import context, measured, prepared, schema
 from carnet.passport.dynamic import (
   environment,
   internals,
+  parent,
   reference,
   round_trip,
   smoke,
@@ -111,6 +112,7 @@ def _leaves(subject: subject_lib.Subject) -> list[manifest.Leaf]:
 
 def main(words: list[str]) -> None:
   """Measures and writes `measured.Measured` as JSON."""
+  xla_flags.check()
   parser = argparse.ArgumentParser()
   parser.add_argument("directory", type=pathlib.Path)
   parser.add_argument("draft", type=pathlib.Path)
@@ -135,6 +137,7 @@ def main(words: list[str]) -> None:
 
 
 if __name__ == "__main__":
+  parent.follow()
   try:
     main(sys.argv[1:])
   except errors.UserError as error:
