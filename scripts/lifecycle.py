@@ -19,6 +19,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -88,6 +89,7 @@ _PATH = flags.DEFINE_bool(
   "path", False, "status: print the path of the current checkpoint alone."
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON document instead.")
+_WIDEST = 1 << 14  # longer than what a cell may hold
 _FIT = ("public_key", "target_repo", "device_map", "min_signed_utc")
 _DONE = ("reason", "by", "json", *_FIT)
 _OWN_FLAGS = {
@@ -184,18 +186,16 @@ def _log(path: pathlib.Path) -> None:
   with deployment_lib.opened(path) as found:
     current, history = found.current(), found.history()
   done = effective.flags(history.switches, current)
+  notes = status_lib.notes(path, history.switches, history.torn, current)
   if _JSON.value:
     rows = [
       row.model_dump(mode="json") | {"made": made}
       for row, made in zip(history.switches, done, strict=True)
     ]
-    notes = status_lib.notes(history.switches, history.torn, current)
     facts = {"current": current, "head": history.head, "notes": notes}
     _print_json(facts | {"records": rows})
     return
-  from carnet.lifecycle import tables
-
-  _print_parts(tables.history(history, done, current))
+  _print_lines(lines.log(history, done, current, notes, _width()))
 
 
 def _status(path: pathlib.Path) -> None:
@@ -291,10 +291,17 @@ def _print_lines(found: Iterable[str]) -> None:
     print(terminal.printable(line))
 
 
+def _width() -> int | None:
+  """Returns how wide the terminal is, None where there is none."""
+  return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+
+
 def _print_parts(parts: Iterable[Any]) -> None:
   import rich.console
 
-  console = rich.console.Console(highlight=False)
+  # nothing is folded on its way into a file or another program
+  width = _width() or _WIDEST
+  console = rich.console.Console(highlight=False, width=width)
   for part in parts:
     console.print(part)
 

@@ -16,6 +16,8 @@ def flags(
   A record is written before the switch, which may then have been killed; the
   next record tells what was current by then.
   """
+  if not found:
+    return ()
   after = [record.previous for record in found[1:]] + [current]
   return tuple(
     record.checkpoint == name for record, name in zip(found, after, strict=True)

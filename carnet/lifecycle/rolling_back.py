@@ -4,7 +4,7 @@ import pathlib
 
 from carnet import errors
 from carnet.lifecycle import deployment as deployment_lib
-from carnet.lifecycle import effective, gate, promotion, records
+from carnet.lifecycle import effective, gate, promotion, records, status
 
 
 def rollback(
@@ -27,7 +27,8 @@ def rollback(
   with deployment_lib.locked(deployment) as found:
     current, history = found.current(), found.history()
     if current is None:
-      raise errors.UserError(f"nothing to roll back to: {deployment} is empty")
+      reason = status.missing(deployment, history.switches)
+      raise errors.UserError(f"nothing to roll back to: {reason}")
     if not to:
       effective.of_current(history.switches, current)
     target = _target(history.switches, current, to)

@@ -1,4 +1,4 @@
-"""Tables of candidates and of a history, for a terminal.
+"""A table of candidates, for a terminal.
 
 Text from files enters them as printable characters: no markup and no terminal
 escape in it is ever obeyed.
@@ -14,13 +14,10 @@ import rich.text
 
 from carnet import terminal
 from carnet.lifecycle import candidates as candidates_lib
-from carnet.lifecycle import history as history_lib
-from carnet.lifecycle import records, simulated
-from carnet.lifecycle import status as status_lib
+from carnet.lifecycle import simulated
 
 Parts = Iterator[rich.console.RenderableType]
 _INVALID = "INVALID"
-_SHOWN = 8  # digits of a digest
 
 
 def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
@@ -28,12 +25,14 @@ def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
   losses = list(dict.fromkeys(c.validation[0] for c in found if c.validation))
   asked = any(c.promoted is not None for c in found)
   table = _table(
-    *(">step", f">{losses[0] if len(losses) == 1 else 'validation'}"),
+    ">step",
+    *([f">{losses[0] if len(losses) == 1 else 'validation'}"] * bool(losses)),
     *(">in simulation", ">episodes", "of", "passport"),
     *(("promoted",) if asked else ()),
   )
   for row in found:
-    cells = [_text(cell) for cell in _cells(row)]
+    step, loss, *rest = map(_text, _cells(row))
+    cells = [step, *([loss] * bool(losses)), *rest]
     cells.append(_state(row.state))
     if asked:
       cells.append(_text("current" if row.promoted else ""))
@@ -42,45 +41,6 @@ def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
   for row in found:
     if row.note:
       yield _text(f"step {row.step}: {row.note}")
-
-
-def history(
-  found: history_lib.History,
-  done: Sequence[bool],
-  current: str | None,
-) -> Parts:
-  """Yields one row a switch, the newest last, then the seal and notes."""
-  table = _table(
-    *("<UTC", "<action", ">step", "<passport", "<signed", ">in simulation"),
-    *("by", "reason", "state"),
-  )
-  last = max((i for i, is_made in enumerate(done) if is_made), default=None)
-  for index, (row, is_made) in enumerate(
-    zip(found.switches, done, strict=True)
-  ):
-    state = "current" if index == last and row.checkpoint == current else ""
-    table.add_row(
-      *map(_text, _record(row)), _text(state if is_made else "interrupted")
-    )
-  yield table
-  yield _text(
-    f"{len(found.switches)} lines, none changed; the last one's sha256 is "
-    f"{found.head}"
-  )
-  yield from map(_text, status_lib.notes(found.switches, found.torn, current))
-
-
-def _record(row: records.Record) -> Iterable[str]:
-  return (
-    row.utc[:16].replace("T", " "),
-    row.action,
-    "?" if row.step is None else str(row.step),
-    row.passport_sha256[:_SHOWN],
-    {"pass": "pass", "soft_signal": "soft"}[row.verdict],
-    simulated.measure(row.success) if row.success else "",
-    row.by,
-    row.reason,
-  )
 
 
 def _cells(row: candidates_lib.Candidate) -> Iterable[str]:

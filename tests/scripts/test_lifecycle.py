@@ -96,9 +96,10 @@ def test_from_candidates_to_rollback(call, runs, deployment):
   )
 
   code, out, _ = call("log", deployment)
-  rows = [x for x in out.splitlines() if re.match(r" *\d{4}-\d\d-\d\d ", x)]
-  assert [row.split()[2] for row in rows] == ["promote", "promote", "rollback"]
-  assert rows[-1].rstrip().endswith("current")
+  rows = [x for x in out.splitlines() if re.match(r"[ *] \d{4}-\d\d-\d\d ", x)]
+  actions = [row[2:].split()[2] for row in rows]
+  assert actions == ["promote", "promote", "rollback"]
+  assert [row[0] for row in rows] == [" ", " ", "*"]
   assert "3 lines, none changed" in out
   document = json.loads(call("log", deployment, "--json")[1])
   assert document["current"] == name
@@ -157,6 +158,52 @@ def test_what_a_crash_left_is_told_on_standard_error(call, runs, deployment):
   assert "cut off by a crash" in call("log", deployment)[1]
   out = _promote(call, runs[1], deployment)[1]
   assert "8 bytes: it now is in history.torn" in out
+
+
+def test_a_log_of_nothing_is_no_mistake(call, deployment):
+  deployment.mkdir()
+  code, out, err = call("log", deployment)
+  assert (code, err) == (0, "")
+  assert out.endswith("\n\n0 lines, none changed\n")
+  document = json.loads(call("log", deployment, "--json")[1])
+  assert (document["current"], document["records"]) == (None, [])
+
+
+LONG = "watched by three people on two days, who found nothing " * 2
+
+
+def test_a_log_is_not_folded_on_its_way_into_another_program(
+  call, runs, deployment, monkeypatch
+):
+  monkeypatch.setenv("COLUMNS", "40")
+  _promote(call, runs[0], deployment, f"--reason={LONG}")
+  out = call("log", deployment)[1].splitlines()
+  assert re.fullmatch(
+    r"\* \d{4}-\d\d-\d\d \d\d:\d\d  promote  30    [0-9a-f]{8}  pass    "
+    r"90% \[60%, 98%\]",
+    out[1],
+  )
+  assert out[2] == f"    tester: {LONG.strip()}"
+  assert out[-2] == "1 line, none changed; the sha256 of the last one is"
+  shown = call("candidates", runs[0].parent.parent)[1].splitlines()
+  assert shown[1].split() == [
+    *("step", "in", "simulation", "episodes", "of", "passport")
+  ]
+  assert shown[3].rstrip().endswith("10  eval.py  signed pass")
+
+
+@pytest.mark.parametrize("width", [80, 50])
+def test_a_log_folds_reasons_alone_to_the_width_of_the_terminal(
+  call, runs, deployment, script, monkeypatch, width
+):
+  _promote(call, runs[0], deployment, f"--reason={LONG}")
+  monkeypatch.setattr(script, "_width", lambda: width)
+  out = call("log", deployment)[1].splitlines()
+  words = [line for line in out if line.startswith("    ")]
+  assert max(map(len, words)) <= width
+  assert min(map(len, words[:-1])) > width - 15
+  assert " ".join(" ".join(words).split()) == f"tester: {LONG.strip()}"
+  assert max(map(len, out)) <= max(80, width)
 
 
 def test_hostile_text_is_not_obeyed(call, runs, deployment):

@@ -10,7 +10,7 @@ import worlds
 
 from carnet import errors
 from carnet.lifecycle import deployment as deployment_lib
-from carnet.lifecycle import effective, gate, history, records, status
+from carnet.lifecycle import effective, gate, history, lines, records, status
 
 SHA256 = "0123456789abcdef" * 4
 
@@ -65,6 +65,23 @@ def test_lines_come_back_as_they_were_written(root, path):
     ).hexdigest()
   )
   assert found.torn == b""
+
+
+def test_a_log_marks_what_is_current_and_what_was_interrupted():
+  found = history.History(tuple(map(_record, range(3))), SHA256)
+  current = found.switches[1].checkpoint
+  rows = list(lines.log(found, (True, True, False), current))
+  assert [row[0] for row in rows[1:7:2]] == [" ", "*", "!"]
+  assert rows[2:7:2] == ["    tester: good"] * 3
+  assert rows[7:11] == [
+    "",
+    "* current",
+    "! interrupted before the switch, or undone by hand",
+    "3 lines, none changed; the sha256 of the last one is",
+  ]
+  assert rows[11] == SHA256
+  empty = list(lines.log(history.History(), (), None, ("a note",)))
+  assert empty[1:] == ["", "0 lines, none changed", "a note"]
 
 
 def test_a_directory_without_history_has_none(tmp_path):

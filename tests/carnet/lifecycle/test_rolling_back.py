@@ -1,12 +1,15 @@
 """Back to what was promoted before, which is examined again."""
 
 import os
+import shlex
 import shutil
+import subprocess
 
 import pytest
 import worlds
 
 from carnet import errors
+from carnet.lifecycle import deployment as deployment_lib
 from carnet.lifecycle import effective, gate, history, status
 
 
@@ -127,6 +130,36 @@ def test_a_switch_by_somebody_else_is_found(promoted, deployment):
   for look in (status.status, worlds.rollback):
     with pytest.raises(errors.UserError, match="somebody else has switched"):
       look(deployment)
+
+
+def test_a_current_that_was_removed_is_told_and_put_back(promoted, deployment):
+  a, b, c = promoted
+  (deployment / "current").unlink()
+  back = f"ln -s checkpoints/{c} {deployment}/current"
+  for look in (status.status, worlds.rollback):
+    with pytest.raises(errors.UserError, match="somebody removed") as told:
+      look(deployment)
+    assert "its history has 3 switches" in str(told.value)
+    assert back in str(told.value)
+  with deployment_lib.opened(deployment) as found:
+    switches = found.history().switches
+  (note,) = status.notes(deployment, switches, b"", None)
+  assert back in note
+  subprocess.run(shlex.split(back), cwd=deployment, check=True)
+  assert status.status(deployment).notes == ()
+  assert worlds.rollback(deployment).checkpoint == b
+  assert a in promoted
+
+
+def test_an_only_current_that_was_removed_is_promoted_again(run, deployment):
+  name = worlds.promote(run, deployment).checkpoint
+  (deployment / "current").unlink()
+  message = f"promotion of {name} was interrupted .* or somebody removed"
+  for look in (status.status, worlds.rollback):
+    with pytest.raises(errors.UserError, match=message):
+      look(deployment)
+  worlds.promote(run, deployment)
+  assert status.status(deployment).path.name == name
 
 
 def test_a_deployment_without_anything_has_nothing_to_go_back_to(deployment):
