@@ -9,7 +9,8 @@ to real observations. What nobody could find out stays null and is listed.
 
 exit codes:
   0  written
-  2  something is missing, dirty or contradictory; nothing is written
+  2  something is missing, dirty or contradictory, or cannot be written; what
+     was there before is left as it was
 """
 
 import argparse

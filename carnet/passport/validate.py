@@ -1,6 +1,8 @@
 """Runs the catalogue on a checkpoint."""
 
+import importlib.machinery
 import importlib.util
+import os
 import pathlib
 from collections.abc import Callable
 from typing import Any
@@ -99,15 +101,21 @@ def _check_modules(options: context.Options) -> None:
   if not options.rerun:
     return
   rows = [("--import", name) for name in options.modules]
-  if options.entry is not None:
+  if options.entry:
     rows.append(("--entry", options.entry.partition(":")[0]))
   for flag, name in rows:
-    try:
-      found = importlib.util.find_spec(name.partition(".")[0])
-    except ValueError:  # no name, or __main__
-      found = None
-    if found is None:
+    if not _is_module(name.partition(".")[0]):
       raise errors.UserError(f"{flag} {name}: there is no such module")
+
+
+def _is_module(name: str) -> bool:
+  """Tells whether the process that runs the policy finds a module."""
+  try:
+    found = importlib.util.find_spec(name)
+  except ValueError:  # no name, or __main__
+    return False
+  here = importlib.machinery.PathFinder.find_spec(name, [os.getcwd()])
+  return (found or here) is not None
 
 
 def _run(

@@ -7,7 +7,8 @@ MODEL_PASSPORT.json.
 exit codes:
   0  pass; soft findings are allowed
   1  a hard failure: do not load it
-  2  wrong usage, or nothing there that can be read
+  2  wrong usage, nothing there that can be read, or an unfit key, device map
+     or dataset of yours
   3  sound, but the sign-off or its signature is missing or wrong
   4  soft findings or unchecked ones, with --strict
 """

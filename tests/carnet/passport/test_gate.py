@@ -82,6 +82,7 @@ def test_the_same_goes_for_programs(step):
     (["--dataset-path={there}"], "--dataset-path: {there} has neither"),
     (["--rerun", "--import=nope.at.all"], "--import nope.at.all: there is no"),
     (["--rerun", "--import="], "--import : there is no such module"),
+    (["--rerun", "--entry=nope:make"], "--entry nope: there is no such module"),
   ],
 )
 def test_wrong_files_of_the_caller_are_no_verdict(
@@ -92,6 +93,15 @@ def test_wrong_files_of_the_caller_are_no_verdict(
   assert out == ""
   assert err.count("\n") == 1
   assert message.format(there=there) in err
+
+
+def test_modules_of_the_working_directory_are_found(
+  step, there, monkeypatch, capsys
+):
+  monkeypatch.chdir(there)
+  (there / "robot_of_theirs.py").touch()
+  assert run(step, "--rerun", "--import=robot_of_theirs") in (0, 1)
+  assert "-> " in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("words", [(), ("--list-checks",)])
