@@ -50,7 +50,7 @@ def capture(
     packages: installed distributions in use, besides `LIBRARIES`.
     jax_settings: of `carnet.jax_settings.describe`.
   """
-  code = _code(package)
+  code = sources.code(package)
   return run_context.Context(
     captured_at_launch=True,
     run_id=secrets.token_hex(16),
@@ -115,14 +115,6 @@ def lock_sha256(code: repository.Repository, place: pathlib.Path) -> str | None:
   top = repository.root(place) if code.commit else None
   lock = top / LOCK_FILE if top else None
   return digest.file(lock) if lock and lock.is_file() else None
-
-
-def _code(package: pathlib.Path) -> repository.Repository:
-  """Returns the code that trains: commit, wheel, or else its content."""
-  found = repository.of_package(package, "carnet")
-  if found.commit is None and found.package is None:
-    return found.model_copy(update={"package": sources.identity(package)})
-  return found
 
 
 def _environment(

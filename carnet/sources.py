@@ -8,6 +8,15 @@ import hashlib
 import pathlib
 
 import carnet
+from carnet import repository
+
+
+def code(path: pathlib.Path) -> repository.Repository:
+  """Returns the code of a file of ours: its commit, wheel, or else content."""
+  found = repository.of_package(path, "carnet")
+  if found.commit is None and found.package is None:
+    return found.model_copy(update={"package": identity(path)})
+  return found
 
 
 def identity(path: pathlib.Path) -> str:

@@ -12,7 +12,7 @@ from scripts import papers
 
 @pytest.fixture(scope="module")
 def unpacked(demonstrations, tmp_path_factory):
-  """Returns the workdir of a run whose code lay in no repository."""
+  """Yields the workdir of a run whose code lies in no repository."""
   config = tiny_config.get_config()
   config.dataset.path = str(demonstrations)
   workdir = tmp_path_factory.mktemp("unpacked") / "run"
@@ -21,7 +21,7 @@ def unpacked(demonstrations, tmp_path_factory):
       repository, "of_package", lambda *_: repository.Repository()
     )
     train.train(config, workdir)
-  return workdir
+    yield workdir
 
 
 def test_without_git_all_goes_on_but_nobody_signs(unpacked, capsys):
@@ -30,6 +30,7 @@ def test_without_git_all_goes_on_but_nobody_signs(unpacked, capsys):
   assert attempt == papers.Attempt(unpacked, signed=False)
   assert "not signed: soft findings" in said
   assert "training_tree_clean" in said
+  assert "model_source_at_commit" not in said  # the same files measure it
   assert "signed: no" in said
   assert attempt.summary() == {
     "signed": False,

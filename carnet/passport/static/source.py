@@ -3,7 +3,7 @@
 import pathlib
 import sys
 
-from carnet import repository
+from carnet import repository, sources
 from carnet.passport import family, history
 
 CHECK = "model_source_at_commit"
@@ -44,7 +44,7 @@ def _present(package: str) -> repository.Repository | None:
   if module is None or module not in sys.modules:
     return None
   place = sys.modules[module].__file__
-  return repository.of_package(pathlib.Path(place), "carnet") if place else None
+  return sources.code(pathlib.Path(place)) if place else None
 
 
 def _same(one: repository.Repository, two: repository.Repository) -> bool:
