@@ -262,6 +262,38 @@ def test_mistakes_say_what_to_do(call, words, message, tmp_path, monkeypatch):
   assert list(tmp_path.iterdir()) == []
 
 
+ROBOT = """
+import importlib.abc, runpy, sys
+
+class Absent(importlib.abc.MetaPathFinder):
+  def find_spec(self, name, path, target=None):
+    known = {"carnet", "absl", "numpy", "pydantic", "pydantic_core"}
+    known |= {"annotated_types", "typing_extensions", "typing_inspection"}
+    known |= sys.stdlib_module_names
+    if name.split(".")[0] not in known and name[0] != "_":
+      raise ModuleNotFoundError(f"no module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Absent())
+sys.path.insert(0, sys.argv[1])
+del sys.argv[:2]
+runpy.run_path(sys.argv[0], run_name="__main__")
+"""
+
+
+def test_a_robot_needs_pydantic_numpy_and_absl(runs, deployment):
+  words = [sys.executable, "-c", ROBOT, PROGRAM.parents[1], PROGRAM]
+  for command in (
+    ["promote", runs[0], f"--to={deployment}", "--reason=x", "--by=y"],
+    ["status", deployment],
+    ["log", deployment],
+    ["candidates", runs[0].parent.parent, "--json"],
+  ):
+    done = subprocess.run(
+      [*words, *command], capture_output=True, text=True, cwd=deployment.parent
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_the_program_ends_with_2_and_loads_nothing_heavy(tmp_path):
   done = subprocess.run(
     [*(sys.executable, "-X", "importtime", PROGRAM), "status", tmp_path],

@@ -80,6 +80,10 @@ def _leftovers(seen):
   return [n for n in seen["names"] if n.endswith(("ing", "torn"))]
 
 
+def _half_copied(seen):
+  return [name for name in seen["names"] if name.endswith(".writing")]
+
+
 def test_a_promotion_killed_at_any_step_leaves_a_sound_deployment(
   sabotage, promoted, deployment
 ):
@@ -96,6 +100,13 @@ def test_a_promotion_killed_at_any_step_leaves_a_sound_deployment(
     assert row["then"]["current"] == second
     assert row["then"]["notes"] == []
     assert [n for n in _leftovers(row["then"]) if n != "history.torn"] == []
+  halves = [row for row in rows if _half_copied(row["left"])]
+  assert len(halves) > 10
+  assert {row["left"]["lines"] for row in halves} == {1}
+  announced = [
+    row["left"] for row in rows if row["left"]["lines"] == 2
+  ]  # on record, and not yet switched to
+  assert {left["current"] for left in announced} == {first, second}
   currents = [row["left"]["current"] for row in rows]
   assert currents == sorted(currents, key=(first, second).index)
   assert set(currents) == {first, second}
@@ -124,6 +135,8 @@ def test_a_rollback_killed_at_any_step_leaves_a_sound_deployment(
   worlds.promote(small[1], deployment, results=small[2])
   rows = sabotage("kill", first, deployment)
   assert len(rows) > 6
+  lefts = [(row["left"]["lines"], row["left"]["current"]) for row in rows]
+  assert {(2, second), (3, second), (3, first)} == set(lefts)
   for row in rows:
     assert row["left"]["fault"] == ""
     assert row["left"]["current"] in (first, second)
