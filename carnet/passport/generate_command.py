@@ -22,6 +22,7 @@ from carnet import terminal
 from carnet.checkpoint import directory
 from carnet.passport import (
   command,
+  fields,
   gaps,
   generate,
   history,
@@ -93,7 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     default=[],
     help="go on without it: " + ", ".join(required.HOW) + "; may be repeated",
   )
-  add("--reason", default="", help="why it is missing: becomes a known issue")
+  add(
+    "--reason",
+    type=_reason,
+    default="",
+    help="why it is missing: becomes a known issue",
+  )
   _add_second_phase(parser)
   command.add_running(parser)
   return parser
@@ -153,6 +159,15 @@ def _run(flags: argparse.Namespace) -> int:
 def _dataset(text: str) -> str:
   """The type of a flag: a name, which may have a revision."""
   _name(text.partition("@")[0])
+  return text
+
+
+def _reason(text: str) -> str:
+  """The type of a flag: a text as the schema has it."""
+  if len(text) > fields.LARGEST_TEXT:
+    raise argparse.ArgumentTypeError(
+      f"{len(text)} characters, at most {fields.LARGEST_TEXT}"
+    )
   return text
 
 

@@ -64,10 +64,10 @@ def say(text: str) -> None:
   """
   if sys.stdout is None:
     raise errors.UserError("cannot write standard output: it is closed")
+  encoding = sys.stdout.encoding or "utf-8"
+  spelled = text.encode(encoding, errors="backslashreplace").decode(encoding)
   try:
-    sys.stdout.buffer.write(
-      text.encode(sys.stdout.encoding, errors="backslashreplace")
-    )
+    sys.stdout.write(spelled)
     sys.stdout.flush()
   except OSError as error:
     _give_up()

@@ -160,6 +160,12 @@ def test_a_device_is_written_into(step, tmp_path, capsys):
   assert place.is_symlink()
 
 
+def test_nothing_that_a_package_is_trusted_for_is_imported(capsys):
+  assert run("--help") == 0
+  text = " ".join(capsys.readouterr().out.split())
+  assert "searched for the model's class; it is not imported" in text
+
+
 def test_an_empty_name_is_no_place(step, capsys):
   assert run(step, "--output=") == 2
   assert capsys.readouterr().err.count("\n") == 1

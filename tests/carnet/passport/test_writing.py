@@ -95,6 +95,9 @@ def test_letters_that_a_terminal_lacks_are_spelled(monkeypatch):
   monkeypatch.setattr(sys, "stdout", out)
   writing.say("n\u00e4he")
   assert out.buffer.getvalue() == b"n\\xe4he"
+  monkeypatch.setattr(sys, "stdout", io.StringIO())
+  writing.say("n\u00e4he \udcff")
+  assert sys.stdout.getvalue() == "n\u00e4he \\udcff"
 
 
 def test_a_closed_standard_output_is_said(monkeypatch, capsys):

@@ -123,6 +123,11 @@ def test_what_no_passport_takes_is_one_line(step, capsys, words):
   assert tree(step) == before
 
 
+def test_a_reason_that_is_too_long_is_named(step, capsys):
+  assert run(step, "--static-only", *TOLD[:-1], "x" * 70_000) == 2
+  assert "--reason: 70000 characters, at most" in capsys.readouterr().err
+
+
 def test_words_that_are_no_text_are_spelled(step, monkeypatch):
   monkeypatch.setattr(sys, "argv", ["generate-passport", "a\udcff"])
   assert run(step, "--static-only", *TOLD) == 0
