@@ -145,6 +145,21 @@ class Deployment:
       os.close(checkpoints)
 
 
+def check_outside(path: pathlib.Path) -> None:
+  """Refuses a place in any checkpoint with papers, to which nothing is added.
+
+  Raises:
+    UserError: it is one, or lies in one.
+  """
+  real = path.resolve()
+  for parent in (real, *real.parents):
+    if os.path.lexists(parent / directory.PASSPORT):
+      raise errors.UserError(
+        f"{path} lies in the checkpoint {parent}, whose files are all signed: "
+        "name a place outside of it"
+      )
+
+
 def check_ours(path: pathlib.Path, placed: str = "") -> None:
   """Refuses a directory that is neither new, nor empty, nor a deployment.
 
@@ -155,13 +170,8 @@ def check_ours(path: pathlib.Path, placed: str = "") -> None:
   Raises:
     UserError: nothing has been written.
   """
+  check_outside(path)
   real = path.resolve()
-  for parent in (real, *real.parents):
-    if os.path.lexists(parent / directory.PASSPORT):
-      raise errors.UserError(
-        f"{path} lies in the checkpoint {parent}, whose files are all signed: "
-        "name a directory outside of it"
-      )
   if os.path.lexists(real / history_lib.NAME):
     return
   try:

@@ -13,7 +13,7 @@ from typing import BinaryIO
 
 from carnet import errors
 from carnet.checkpoint import directory
-from carnet.lifecycle import gate
+from carnet.lifecycle import deployment, gate
 from carnet.passport import context, plain_tree
 
 _MODE = 0o444
@@ -38,10 +38,7 @@ def pack(
   path = context.resolve(checkpoint)
   if os.path.lexists(place):
     raise errors.UserError(f"{place} is there already")
-  if place.absolute().parent.resolve().is_relative_to(path.resolve()):
-    raise errors.UserError(
-      f"{place} would lie in the checkpoint, whose files are all signed"
-    )
+  deployment.check_outside(place)
   signed = gate.require_signed(path, asked)
   working = place.with_name(f".{place.name}.{os.getpid()}.writing")
   try:

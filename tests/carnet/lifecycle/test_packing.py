@@ -67,9 +67,16 @@ def test_places_that_cannot_be(run, tmp_path):
   there.write_bytes(b"mine")
   for place, message in (
     (there, "is there already"),
-    (run / "a.tar", "would lie in the checkpoint"),
+    (run / "a.tar", "lies in the checkpoint"),
     (pathlib.Path("/nowhere/a.tar"), "cannot write /nowhere/a.tar"),
   ):
     with pytest.raises(errors.UserError, match=message):
       packing.pack(run, place)
   assert there.read_bytes() == b"mine"
+
+
+def test_no_archive_is_written_into_another_checkpoint(run, runs):
+  before = worlds.tree(runs[0])
+  with pytest.raises(errors.UserError, match="lies in the checkpoint"):
+    packing.pack(run, runs[0] / "a.tar")
+  assert worlds.tree(runs[0]) == before
