@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from carnet import paths
 from carnet.envs import base
 from carnet.passport.dynamic import subject as subject_lib
 
@@ -55,7 +56,7 @@ def subject(
     source: where they come from.
     low: bounds of the actions.
     high: likewise.
-    item: directory of the parameters below the checkpoint.
+    item: directory of the parameters below the checkpoint, "" for its own.
   """
   return subject_lib.Subject(
     policy=Policy(apply, params),
@@ -78,7 +79,9 @@ def _leaves(tree: Any, item: str) -> dict[str, Any]:
   """Returns the leaves by the paths under which Orbax stores them."""
   found, _ = jax.tree_util.tree_flatten_with_path(tree)
   return {
-    f"{item}/{jax.tree_util.keystr(keys, simple=True, separator='/')}": leaf
+    paths.join(
+      item, jax.tree_util.keystr(keys, simple=True, separator="/")
+    ): leaf
     for keys, leaf in found
   }
 
