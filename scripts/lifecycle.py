@@ -89,7 +89,6 @@ _PATH = flags.DEFINE_bool(
   "path", False, "status: print the path of the current checkpoint alone."
 )
 _JSON = flags.DEFINE_bool("json", False, "Print one JSON document instead.")
-_WIDEST = 1 << 14  # longer than what a cell may hold
 _FIT = ("public_key", "target_repo", "device_map", "min_signed_utc")
 _DONE = ("reason", "by", "json", *_FIT)
 _OWN_FLAGS = {
@@ -139,7 +138,7 @@ def _candidates(path: pathlib.Path) -> None:
     return
   from carnet.lifecycle import tables  # a start script needs no rich
 
-  _print_parts(tables.candidates(found))
+  tables.show(tables.candidates(found), _width())
 
 
 def _promote(path: pathlib.Path) -> None:
@@ -167,15 +166,7 @@ def _package(path: pathlib.Path) -> None:
     facts = {"checkpoint": signed.name, "verdict": signed.signoff.verdict}
     _print_json({"path": str(place)} | facts)
     return
-  _print_lines(
-    [
-      f"packed {signed.name}: {signed.signoff.verdict}, "
-      f"{place.stat().st_size / 1e6:.1f} MB",
-      f"path: {place}",
-      f"there: tar -xf {place.name}; validate-checkpoint {signed.name} "
-      "--require-signoff",
-    ]
-  )
+  _print_lines(lines.packed(signed, place))
 
 
 def _rollback(path: pathlib.Path) -> None:
@@ -294,16 +285,6 @@ def _print_lines(found: Iterable[str]) -> None:
 def _width() -> int | None:
   """Returns how wide the terminal is, None where there is none."""
   return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-
-
-def _print_parts(parts: Iterable[Any]) -> None:
-  import rich.console
-
-  # nothing is folded on its way into a file or another program
-  width = _width() or _WIDEST
-  console = rich.console.Console(highlight=False, width=width)
-  for part in parts:
-    console.print(part)
 
 
 _COMMANDS: dict[str, Callable[[pathlib.Path], None]] = {

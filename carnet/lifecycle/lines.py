@@ -1,11 +1,12 @@
 """What was done and what is current, as lines of text."""
 
+import pathlib
 import textwrap
 from collections.abc import Iterator, Sequence
 
 from carnet import terminal
+from carnet.lifecycle import gate, promotion, records, simulated
 from carnet.lifecycle import history as history_lib
-from carnet.lifecycle import promotion, records, simulated
 from carnet.lifecycle import status as status_lib
 
 _SIGNED = {"pass": "signed pass", "soft_signal": "signed soft"}
@@ -31,6 +32,17 @@ def switched(found: promotion.Switched) -> Iterator[str]:
       f"a crash had cut off a line of {len(found.torn)} bytes: it now is in "
       f"{history_lib.TORN}"
     )
+
+
+def packed(signed: gate.Signed, place: pathlib.Path) -> Iterator[str]:
+  """Yields lines that tell of an archive, and what to do where it goes."""
+  size = place.stat().st_size / 1e6
+  yield f"packed {signed.name}: {signed.signoff.verdict}, {size:.1f} MB"
+  yield f"path: {place}"
+  yield (
+    f"there: tar -xf {place.name}; validate-checkpoint {signed.name} "
+    "--require-signoff"
+  )
 
 
 def status(found: status_lib.Status) -> Iterator[str]:

@@ -18,6 +18,7 @@ from carnet.lifecycle import simulated
 
 Parts = Iterator[rich.console.RenderableType]
 _INVALID = "INVALID"
+_WIDEST = 1 << 14  # longer than what a cell may hold
 
 
 def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
@@ -41,6 +42,13 @@ def candidates(found: Sequence[candidates_lib.Candidate]) -> Parts:
   for row in found:
     if row.note:
       yield _text(f"step {row.step}: {row.note}")
+
+
+def show(parts: Parts, width: int | None) -> None:
+  """Prints them; without a terminal's width, nothing is folded."""
+  console = rich.console.Console(highlight=False, width=width or _WIDEST)
+  for part in parts:
+    console.print(part)
 
 
 def _cells(row: candidates_lib.Candidate) -> Iterable[str]:
