@@ -32,8 +32,10 @@ def load(
       what the checkpoint's own files tell.
 
   Raises:
-    UserError: no valid checkpoint, or an environment with other spaces.
+    UserError: no valid checkpoint, an environment with other spaces, or an
+      option that there is not.
   """
+  given = evaluation.chosen(overrides, ("actions",))
   step_directory = directory.resolve(path)
   config = config_lib.from_json(
     checkpoint_lib.read_json(step_directory, "config.json"),
@@ -52,7 +54,7 @@ def load(
   finally:
     trial.close()
   params = checkpoint_lib.read(step_directory, regex="agent/params/.*")
-  actions = (overrides or {}).get("actions") or config.evaluation.actions
+  actions = str(given.get("actions", config.evaluation.actions))
   graph = learner.make_graph(config, spec)
   acting = policy.Policy(
     config, spec, graph, params["agent"]["params"], actions, pipeline

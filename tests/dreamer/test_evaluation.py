@@ -101,6 +101,23 @@ def test_a_workdir_stands_for_its_newest_step(catch_run):
   assert loaded.step_directory.name == "000000288"
 
 
+@pytest.mark.parametrize(
+  ("overrides", "message"),
+  [
+    ({"action": "mode"}, "unknown option of execution 'action': did you mean"),
+    ({"n_action_steps": 1}, "unknown option of execution 'n_action_steps'"),
+    ({"actions": "mod"}, "unknown way to act 'mod': did you mean 'mode'"),
+    ({"actions": ""}, "unknown way to act ''"),
+    ({"actions": 1}, "unknown way to act '1'"),
+    ({"actions": ["mode"]}, "unknown way to act"),
+  ],
+)
+def test_other_options_and_values_are_one_line(catch_run, overrides, message):
+  with pytest.raises(errors.UserError, match=message) as found:
+    dreamer_evaluation.load(catch_run, overrides)
+  assert "\n" not in str(found.value)
+
+
 def test_no_other_component_is_read(catch_run, tmp_path):
   moved = _moved(catch_run, tmp_path / "elsewhere")
   shutil.rmtree(moved / "loop")
