@@ -160,6 +160,19 @@ def check_outside(path: pathlib.Path) -> None:
       )
 
 
+def check_apart(path: pathlib.Path) -> None:
+  """Refuses a place in a deployment, which holds what promotions brought.
+
+  Raises:
+    UserError: it lies in one.
+  """
+  for parent in path.resolve().parents:
+    if os.path.lexists(parent / history_lib.NAME):
+      raise errors.UserError(
+        f"{path} lies in the deployment {parent}: name a place outside of it"
+      )
+
+
 def check_ours(path: pathlib.Path, placed: str = "") -> None:
   """Refuses a directory that is neither new, nor empty, nor a deployment.
 

@@ -39,11 +39,13 @@ def pack(
   if os.path.lexists(place):
     raise errors.UserError(f"{place} is there already")
   deployment.check_outside(place)
+  deployment.check_apart(place)
+  signature = _signature(path)  # before it is verified
   signed = gate.require_signed(path, asked)
   working = place.with_name(f".{place.name}.{os.getpid()}.writing")
   try:
     with working.open("xb") as file:
-      _write(signed, file)
+      _write(signed, signature, file)
       file.flush()
       os.fsync(file.fileno())
     os.rename(working, place)
@@ -54,9 +56,21 @@ def pack(
   return signed
 
 
-def _write(signed: gate.Signed, file: BinaryIO) -> None:
+def _signature(path: pathlib.Path) -> dict[str, str]:
+  """Returns the digest of the signature by its name, if there is one."""
+  with plain_tree.opened(path) as root:
+    try:
+      return {directory.SIGNATURE: plain_tree.sha256(root, directory.SIGNATURE)}
+    except OSError:
+      return {}
+
+
+def _write(
+  signed: gate.Signed, signature: dict[str, str], file: BinaryIO
+) -> None:
   expected = {
     **{x.path: x.sha256 for x in signed.signoff.files},
+    **signature,
     directory.PASSPORT: signed.passport_sha256,
     directory.SIGNOFF: signed.signoff_sha256,
   }
@@ -65,12 +79,12 @@ def _write(signed: gate.Signed, file: BinaryIO) -> None:
     tarfile.open(fileobj=file, mode="w", format=tarfile.PAX_FORMAT) as archive,
   ):
     files, faults = plain_tree.listing(root)
-    if faults or not files >= set(expected):
+    if faults or files != set(expected):
       raise _changed(signed.path)
     for name in sorted(files):
       with plain_tree.reading(root, name) as content:
         sha256 = _add(archive, f"{signed.name}/{name}", content)
-      if sha256 != expected.get(name, sha256):
+      if sha256 != expected[name]:
         raise _changed(signed.path)
 
 

@@ -80,11 +80,12 @@ def _check_sections(options: context.Options) -> None:
 def _check_files(options: context.Options) -> None:
   """Refuses unfit files of the caller: they say nothing of the checkpoint."""
   from carnet.passport import dataset_facts, oms_keys
-  from carnet.passport.checks import devices
+  from carnet.passport.checks import devices, live
 
   rows: tuple[tuple[str, pathlib.Path | None, Callable[..., Any]], ...] = (
     ("--public-key", options.public_key, oms_keys.read_public),
     ("--device-map", options.device_map, devices.read),
+    ("--live-frames", options.live_frames, live.read),
     ("--dataset-path", options.dataset_path, dataset_facts.read),
   )
   for flag, path, read in rows:

@@ -5,7 +5,7 @@ It fills what no file of a checkpoint tells, and never replaces what one does.
 
 import pathlib
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import pydantic
 
@@ -19,9 +19,9 @@ _Part = TypeVar("_Part", bound=fields.Model)
 class Camera(fields.Model):
   """Where a camera sits, and which one it is."""
 
-  mounting: fields.Text | None = None
-  serial: fields.Text | None = None
-  usb_path: fields.Text | None = None
+  mounting: fields.Name | None = None
+  serial: fields.Name | None = None
+  usb_path: fields.Name | None = None
 
 
 class Setup(fields.Model):
@@ -33,7 +33,7 @@ class Setup(fields.Model):
 
   cameras: dict[fields.Name, Camera] = pydantic.Field(default_factory=dict)
   units: dict[fields.Name, fields.Name] = pydantic.Field(default_factory=dict)
-  control_hz: float | None = None
+  control_hz: Annotated[float, pydantic.Field(gt=0)] | None = None
   source_revisions: dict[fields.Name, fields.Name] = pydantic.Field(
     default_factory=dict
   )
@@ -42,8 +42,17 @@ class Setup(fields.Model):
 
 def read(path: pathlib.Path) -> Setup:
   """Returns the set-up in a JSON file; UserError when it is none."""
+  from carnet.passport.checks import pep440  # whoever starts needs none of it
+
   content = strict_json.read(path, _LARGEST_BYTES)
-  return schema.decode_part(Setup, content, str(path))
+  found = schema.decode_part(Setup, content, str(path))
+  for row in found.known_incompatible:
+    if not pep440.is_specifier(row.specifier):
+      raise errors.UserError(
+        f"{path}: known_incompatible of {row.package}: '{row.specifier}' is no "
+        "specifier such as '>=3.9'"
+      )
+  return found
 
 
 def apply(found: schema.Passport, told: Setup) -> schema.Passport:
@@ -126,7 +135,12 @@ def _contract(
 def _image(
   row: contract.Image, cameras: Mapping[str, Camera]
 ) -> contract.Image:
-  camera = cameras.get(row.key, cameras.get(row.short_key, Camera()))
+  names = {row.key, row.short_key} & set(cameras)
+  if len(names) > 1:
+    raise errors.UserError(
+      f"the set-up has one camera twice, as {' and '.join(sorted(names))}"
+    )
+  camera = cameras[names.pop()] if names else Camera()
   return _filled(
     row,
     row.key,

@@ -4,13 +4,15 @@ import pathlib
 import subprocess
 import tarfile
 
+import oms_sample
 import pytest
 import sample
 import worlds
 
 from carnet import errors
+from carnet.checkpoint import directory
 from carnet.lifecycle import gate, packing
-from carnet.passport import plain_tree
+from carnet.passport import plain_tree, sign
 
 
 def test_what_is_unpacked_is_the_checkpoint_and_valid(run, tmp_path):
@@ -80,3 +82,30 @@ def test_no_archive_is_written_into_another_checkpoint(run, runs):
   with pytest.raises(errors.UserError, match="lies in the checkpoint"):
     packing.pack(run, runs[0] / "a.tar")
   assert worlds.tree(runs[0]) == before
+
+
+def test_what_comes_after_the_validation_is_not_packed(
+  run, tmp_path, monkeypatch
+):
+  pem = oms_sample.private()
+  sign.sign(run, sign.Request(reason="a test", key=sign.Key(pem)))
+  require = gate.require_signed
+  for name in ("evil.py", directory.SIGNATURE):
+
+    def late(path, asked=None, name=name):
+      found = require(path, asked)
+      (run / name).write_bytes(b"late")
+      return found
+
+    monkeypatch.setattr(gate, "require_signed", late)
+    with pytest.raises(gate.Refused, match="changed while it was packed"):
+      packing.pack(run, tmp_path / "a.tar")
+    assert not list(tmp_path.glob("*.tar*"))
+    (run / name).unlink()
+
+
+def test_a_deployment_takes_no_archive(run, deployment, tmp_path):
+  worlds.promote(run, deployment)
+  for place in (deployment / "a.tar", deployment / "checkpoints" / "a.tar"):
+    with pytest.raises(errors.UserError, match="lies in the deployment"):
+      packing.pack(run, place)

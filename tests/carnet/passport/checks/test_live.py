@@ -6,6 +6,8 @@ import PIL.Image
 import pytest
 import sample
 
+from carnet import errors
+from carnet.passport import context, validate
 from carnet.passport.checks import reference
 
 CHECK = "cameras_see_as_trained"
@@ -63,8 +65,25 @@ def test_exchanged_cameras_are_soft_and_named(look):
 
 def test_a_missing_picture_names_the_file(look):
   found = look(top=sample.frames()[0])
+  assert found.status == "not_checked"
+  assert found.finding.evidence.endswith("has no wrist.png")
+
+
+def test_a_covered_lens_is_no_camera_in_its_place(look):
+  seen = sample.frames()[3]
+  found = look(top=seen, wrist=np.full_like(seen, 3))
   assert found.status == "soft"
-  assert "wrist.png" in found.finding.evidence
+  assert "'images/wrist' shows nothing" in found.finding.evidence
+
+
+def test_a_picture_that_is_none_is_a_mistake_of_the_caller(two, tmp_path):
+  options = context.Options(live_frames=tmp_path / "now")
+  options.live_frames.mkdir()
+  with pytest.raises(errors.UserError, match=r"--live-frames: .* has no pict"):
+    validate.validate(two, options)
+  (options.live_frames / "top.png").write_bytes(b"no picture")
+  with pytest.raises(errors.UserError, match=r"--live-frames: .*top\.png"):
+    validate.validate(two, options)
 
 
 def test_without_pictures_nothing_is_said(two):

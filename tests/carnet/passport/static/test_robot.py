@@ -12,6 +12,7 @@ from carnet.passport.checks import contract as contract_checks
 from carnet.passport.static import robot
 
 CAMERA = {"mounting": "above", "serial": "S1", "usb_path": "1-2"}
+BANNED = ("package", "specifier", "reason")
 ROWS = [{"name": "x", "start": 0, "stop": sample.STATE, "unit": None}]
 OPEN = {
   "input_contract/state/sub_keys": ROWS,
@@ -74,8 +75,22 @@ def test_a_camera_has_two_names(step, tmp_path):
     ({"camera": {}}, "camera: "),
     ({"cameras": {"top": {"serial": 5}}}, "cameras/top/serial"),
     ({"control_hz": "50"}, "control_hz"),
+    ({"control_hz": -5.0}, "control_hz"),
+    ({"cameras": {"top": {"serial": ""}}}, "cameras/top/serial"),
+    ({"cameras": {"top": CAMERA, sample.CAMERA: CAMERA}}, "one camera twice"),
+    (
+      {
+        "known_incompatible": [
+          dict(zip(BANNED, ("numpy", "<<", ""), strict=True))
+        ]
+      },
+      "of numpy: '<<' is no specifier",
+    ),
   ],
-  ids=["camera", "slice", "part", "rate", "key", "number", "text"],
+  ids=[
+    *("camera", "slice", "part", "rate", "key", "number", "text"),
+    *("negative", "empty", "twice", "specifier"),
+  ],
 )
 def test_what_does_not_fit_is_refused(step, tmp_path, content, message):
   with pytest.raises(errors.UserError, match=message):
