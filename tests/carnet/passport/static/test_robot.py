@@ -12,7 +12,7 @@ from carnet.passport.checks import contract as contract_checks
 from carnet.passport.static import robot
 
 CAMERA = {"mounting": "above", "serial": "S1", "usb_path": "1-2"}
-BANNED = ("package", "specifier", "reason")
+BANNED = {"package": "numpy", "specifier": "<1", "reason": "wrong"}
 ROWS = [{"name": "x", "start": 0, "stop": sample.STATE, "unit": None}]
 OPEN = {
   "input_contract/state/sub_keys": ROWS,
@@ -32,14 +32,13 @@ def told(tmp_path, **content):
 
 
 def test_every_open_field_is_filled_and_nothing_else(step, tmp_path):
-  banned = {"package": "numpy", "specifier": "<1", "reason": "wrong"}
   setup = told(
     tmp_path,
     cameras={sample.CAMERA: CAMERA},
     units={"x": "rad"},
     control_hz=30.0,
     source_revisions={"eye": "f37072fd"},
-    known_incompatible=[banned],
+    known_incompatible=[BANNED],
   )
   draft = sample.passport(step, **OPEN)
   found = robot.apply(draft, setup)
@@ -79,11 +78,7 @@ def test_a_camera_has_two_names(step, tmp_path):
     ({"cameras": {"top": {"serial": ""}}}, "cameras/top/serial"),
     ({"cameras": {"top": CAMERA, sample.CAMERA: CAMERA}}, "one camera twice"),
     (
-      {
-        "known_incompatible": [
-          dict(zip(BANNED, ("numpy", "<<", ""), strict=True))
-        ]
-      },
+      {"known_incompatible": [BANNED | {"specifier": "<<"}]},
       "of numpy: '<<' is no specifier",
     ),
   ],
