@@ -1,6 +1,7 @@
 """What the installed commands share: flags, one-line refusals, exit codes."""
 
 import argparse
+import contextlib
 import io
 import pathlib
 import sys
@@ -8,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from carnet import errors, terminal
-from carnet.passport import context, exit_code, writing
+from carnet.passport import context, ending, exit_code, writing
 
 
 class Parser(argparse.ArgumentParser):
@@ -32,11 +33,15 @@ def run(
   argv: Sequence[str] | None,
   main: Callable[[argparse.Namespace], int],
 ) -> int:
-  """Returns the exit code of `main`; 2, and one line, for a user's mistake."""
+  """Returns the exit code of `main`; 2, and one line, for a user's mistake.
+
+  SIGTERM and SIGHUP end it as Ctrl-C does: what it began is undone first.
+  """
   if sys.stderr is None:  # closed by the shell: nobody wants to know
     sys.stderr = io.StringIO()
   try:
-    return main(parser.parse_args(argv))
+    with ending.heeded():
+      return main(parser.parse_args(argv))
   except errors.UserError as error:
     for note in getattr(error, "__notes__", ()):  # somebody else's traceback
       sys.stderr.write(
@@ -48,9 +53,10 @@ def run(
   except OSError as error:
     where = f"{error.filename}: " if error.filename else ""
     return refuse(f"{where}{writing.reason(error)}")
-  except KeyboardInterrupt:
-    sys.stderr.write("interrupted\n")
-    return 130
+  except KeyboardInterrupt as stop:
+    with contextlib.suppress(OSError):  # a terminal that was closed
+      sys.stderr.write("interrupted\n")
+    return ending.exit_code(stop)
 
 
 def refuse(message: str) -> int:

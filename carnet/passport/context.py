@@ -59,10 +59,12 @@ class Entry:
 def resolve(path: pathlib.Path) -> pathlib.Path:
   """Returns the directory of the passport; else the newest complete step.
 
+  A passport that a killed process left there counts: who reads it is told.
+
   Raises:
     UserError: neither is there, or another program's without a passport.
   """
-  if os.path.lexists(path / directory.PASSPORT):
+  if os.path.lexists(path / directory.PASSPORT) or _kept(path):
     return path
   try:
     return directory.resolve(path)
@@ -74,6 +76,12 @@ def resolve(path: pathlib.Path) -> pathlib.Path:
     raise errors.UserError(
       f"{path} has no {directory.PASSPORT}: generate-passport {path} issues one"
     ) from None
+
+
+def _kept(path: pathlib.Path) -> pathlib.Path | None:
+  from carnet.passport import issuing  # it names the papers of this module
+
+  return issuing.kept(path)
 
 
 def foreign(path: pathlib.Path) -> bool:
@@ -106,6 +114,13 @@ class Context:
   @functools.cached_property
   def passport_bytes(self) -> bytes:
     """The passport as it lies there; CorruptError when it cannot be read."""
+    kept = _kept(self.path)
+    if kept is not None:
+      raise faults.CorruptError(
+        f"{self.path} has no {directory.PASSPORT}: a generate-passport that "
+        f"was killed left it at {kept.relative_to(self.path)}; the next "
+        "sign-checkpoint or generate-passport puts it back first"
+      )
     return strict_json.read(self.path / directory.PASSPORT)
 
   @functools.cached_property

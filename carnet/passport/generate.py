@@ -1,5 +1,6 @@
 """Issues a passport: files first, then a fresh process that runs the policy."""
 
+import collections
 import pathlib
 import re
 import subprocess
@@ -18,6 +19,7 @@ from carnet.passport import (
   issuing,
   measured,
   schema,
+  shown,
   writing,
 )
 from carnet.passport.static import draft, files, given, required, robot
@@ -56,10 +58,12 @@ def generate(
       measurement = None
       if run:
         measurement = measure(path, found, output, options, python)
-      with issuing.exchanged(path, output):
-        listed = _listed(path, told, described)
-        found = _complete(found, measurement, listed, described.trainable)
-        writing.write(path / directory.PASSPORT, schema.encode(found))
+      _check_issues(found.known_issues)
+      listed = _listed(path, output, told, described)
+      found = _complete(found, measurement, listed, described.trainable)
+      content = schema.encode(found)
+      with issuing.exchanged(path, output):  # as short as can be
+        writing.write(path / directory.PASSPORT, content)
   return found
 
 
@@ -70,21 +74,43 @@ def _draft(
     found = draft.make(path, told, described)
     if told.setup is not None:
       found = robot.apply(found, told.setup)
-    return required.settle(found, told)
+    found = required.settle(found, told)
   except pydantic.ValidationError as error:
     raise errors.UserError(
       f"what was told does not fit into a passport: {schema.faults(error)}"
     ) from error
+  _check_issues(found.known_issues)
+  return found
+
+
+def _check_issues(rows: Sequence[history.KnownIssue]) -> None:
+  """Refuses two known issues of one id, which no validation takes."""
+  counted = collections.Counter(row.id for row in rows)
+  twice = [name for name, count in counted.items() if count > 1]
+  if twice:
+    raise errors.UserError(
+      f"two known issues have the id '{shown.cut(twice[0])}': give each "
+      "--known-issue FILE an id of its own, none that generate-passport gives"
+    )
 
 
 def _listed(
-  path: pathlib.Path, told: given.Given, described: family.Description
+  path: pathlib.Path,
+  output: pathlib.Path,
+  told: given.Given,
+  described: family.Description,
 ) -> tuple[history.File, ...]:
-  """Returns the files as they are now, but what is still to be removed."""
-  shown = context.Options(show_progress=told.show_progress)
-  found = context.Context(path, shown)
-  rows = files.files(found, described.roles, described.needed)
-  return tuple(row for row in rows if not issuing.is_leftover(row.path))
+  """Returns the files as they will be, with the assets in `output`."""
+  options = context.Options(show_progress=told.show_progress)
+  kept, fresh = (
+    files.files(
+      context.Context(place, options), described.roles, described.needed
+    )
+    for place in (path, output)
+  )
+  rows = [row for row in kept if not issuing.is_exchanged(row.path)]
+  rows += [row for row in fresh if issuing.is_exchanged(row.path)]
+  return tuple(sorted(rows, key=lambda row: row.path))
 
 
 def _complete(

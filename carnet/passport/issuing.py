@@ -1,6 +1,7 @@
 """Writing papers into a checkpoint: one process at a time, all or nothing.
 
-What a killed process left has a name of its own, and the next one sweeps it.
+What a killed process left has a name of its own. The next one puts back what
+it had taken away, and sweeps the rest.
 """
 
 import contextlib
@@ -13,22 +14,25 @@ import stat
 from collections.abc import Iterator
 
 from carnet import errors
+from carnet.checkpoint import directory
 from carnet.passport import context, plain_tree, writing
 
 ASSETS = ("assets/reference_frames", "assets/reference_test_vector")
+_OLD = "old"  # what was issued before, while it is exchanged
 _NAMES = "|".join(map(re.escape, (*context.PAPERS, "assets")))
 _LEFTOVER = re.compile(rf"\.({_NAMES})\.[0-9]+\.writing")
 
 
 @contextlib.contextmanager
 def held(path: pathlib.Path) -> Iterator[None]:
-  """Holds the right to write papers there, and sweeps what others left.
+  """Holds the right to write papers there, and mends what others left.
 
   The lock is on the directory itself: it needs no file, and ends with the
   process.
 
   Raises:
-    UserError: another process has the right, or a paper cannot be replaced.
+    UserError: another process has the right, a paper cannot be replaced, or
+      what was left cannot be put back or removed.
   """
   with plain_tree.opened(path) as root:
     try:
@@ -41,6 +45,7 @@ def held(path: pathlib.Path) -> Iterator[None]:
     except OSError:
       pass  # some network file systems lock no directory
     check(path)
+    _recover(path)
     _sweep(path)
     yield
 
@@ -58,28 +63,47 @@ def is_leftover(name: str) -> bool:
   return bool(_LEFTOVER.fullmatch(name.partition("/")[0]))
 
 
+def kept(path: pathlib.Path) -> pathlib.Path | None:
+  """Returns where a killed process left the passport, None if there is one."""
+  if os.path.lexists(path / directory.PASSPORT):
+    return None
+  places = (old / directory.PASSPORT for old in _unfinished(path))
+  return next((place for place in places if place.is_file()), None)
+
+
 @contextlib.contextmanager
 def exchanged(path: pathlib.Path, fresh: pathlib.Path) -> Iterator[None]:
   """Puts reference data below `fresh` in the place of what was issued before.
 
-  All papers are taken away; the passport is to be written within. If that
-  fails, everything is as it was.
+  All papers are taken away; the passport is to be written within, and is the
+  last. If that fails, everything is as it was; so it is once `held` is entered
+  again where the process was killed.
 
   Raises:
     UserError: it cannot be written.
   """
   working = writing.working_name(path / "assets")
+  swapped = False
   try:
-    with contextlib.ExitStack() as undo:
-      try:
-        _copy(fresh, working / "new")
-        _swap(path, working, undo)
-      except OSError as error:
-        raise writing.refusal(path, error) from error
-      yield
-      undo.pop_all()
-  finally:
+    try:
+      _copy(fresh, working / "new")
+      _swap(path, working)
+    except OSError as error:
+      raise writing.refusal(path, error) from error
+    swapped = True
+    yield
+  except BaseException:  # also Ctrl-C
+    if swapped:
+      (path / directory.PASSPORT).unlink(missing_ok=True)
+    _put_back(path, working / _OLD)
     shutil.rmtree(working, ignore_errors=True)
+    raise
+  shutil.rmtree(working, ignore_errors=True)
+
+
+def is_exchanged(name: str) -> bool:
+  """Tells whether a path in a checkpoint is one of the reference data."""
+  return any(f"{name}/".startswith(f"{folder}/") for folder in ASSETS)
 
 
 def _copy(fresh: pathlib.Path, place: pathlib.Path) -> None:
@@ -89,17 +113,15 @@ def _copy(fresh: pathlib.Path, place: pathlib.Path) -> None:
       shutil.copytree(fresh / name, place / name)
 
 
-def _swap(
-  path: pathlib.Path, working: pathlib.Path, undo: contextlib.ExitStack
-) -> None:
+def _swap(path: pathlib.Path, working: pathlib.Path) -> None:
+  """Exchanges; the passport goes first, so that its absence tells of it."""
   for name in (*context.PAPERS, *ASSETS):
     if os.path.lexists(path / name):
-      _move(path / name, working / "old" / name)
-      undo.callback(_move, working / "old" / name, path / name)
-  undo.callback((path / context.PAPERS[0]).unlink, missing_ok=True)
+      _move(path / name, working / _OLD / name)
+    elif name in ASSETS:  # an empty folder says that there was none
+      (working / _OLD / name).mkdir(parents=True)
   for name in ASSETS:
     if (working / "new" / name).is_dir():
-      undo.callback(_remove, path, name)
       _move(working / "new" / name, path / name)
 
 
@@ -108,11 +130,71 @@ def _move(source: pathlib.Path, place: pathlib.Path) -> None:
   os.rename(source, place)
 
 
-def _remove(path: pathlib.Path, name: str) -> None:
-  """Removes reference data, and the folder of a kind that was made for it."""
-  shutil.rmtree(path / name, ignore_errors=True)
-  with contextlib.suppress(OSError):
-    (path / name).parent.rmdir()
+def _recover(path: pathlib.Path) -> None:
+  """Undoes what a killed process began to exchange; the passport tells."""
+  for old in _unfinished(path):
+    if not os.path.lexists(path / directory.PASSPORT):
+      _put_back(path, old)
+
+
+def _unfinished(path: pathlib.Path) -> list[pathlib.Path]:
+  """Returns what killed processes took away, first what has a passport.
+
+  A link is none of it: nothing is moved out of another directory.
+  """
+  found = [
+    place / _OLD
+    for place in path.glob(".assets.*")
+    if _LEFTOVER.fullmatch(place.name)
+  ]
+  sound = [
+    old
+    for old in found
+    if old.is_dir() and _is_real(old) and _is_real(old / "assets")
+  ]
+  return sorted(sound, key=lambda old: not (old / directory.PASSPORT).exists())
+
+
+def _is_real(place: pathlib.Path) -> bool:
+  """Tells whether neither a path nor the folder that it is in is a link."""
+  return not (place.is_symlink() or place.parent.is_symlink())
+
+
+def _put_back(path: pathlib.Path, old: pathlib.Path) -> None:
+  """Puts everything back that was taken away, the passport last.
+
+  Raises:
+    UserError: it cannot be done; what is not yet back stays in `old`.
+  """
+  try:
+    if (path / "assets").is_symlink():
+      raise OSError(0, "assets is a link")
+    for name in reversed((*context.PAPERS, *ASSETS)):
+      if os.path.lexists(old / name):
+        _back(path / name, old / name)
+  except OSError as error:
+    raise errors.UserError(
+      f"cannot put back what was issued before, which lies in {old}: "
+      f"{writing.reason(error)}"
+    ) from error
+
+
+def _back(place: pathlib.Path, old: pathlib.Path) -> None:
+  _remove(place)
+  try:
+    old.rmdir()
+  except OSError:
+    _move(old, place)
+    return
+  with contextlib.suppress(OSError):  # a folder that was made for it
+    place.parent.rmdir()
+
+
+def _remove(place: pathlib.Path) -> None:
+  if place.is_dir() and not place.is_symlink():
+    shutil.rmtree(place)
+  else:
+    place.unlink(missing_ok=True)
 
 
 def _sweep(path: pathlib.Path) -> None:
@@ -120,10 +202,7 @@ def _sweep(path: pathlib.Path) -> None:
     if not _LEFTOVER.fullmatch(place.name):
       continue
     try:
-      if place.is_dir() and not place.is_symlink():
-        shutil.rmtree(place)
-      else:
-        place.unlink()
+      _remove(place)
     except OSError as error:
       raise errors.UserError(
         f"cannot remove {place}, which a killed process left: "

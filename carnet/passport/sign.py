@@ -2,11 +2,13 @@
 
 An old sign-off is replaced by a new one, and is removed where the validation
 fails, or where soft findings have no reason and it is no longer of the present
-files. A mistake in what is asked for, such as an unfit key, is found before
-anything is validated, and leaves it alone.
+files. What fails of the robot alone, its cameras or its repository, leaves it
+alone where it still holds. So does a mistake in what is asked for, such as an
+unfit key, which is found before anything is validated.
 """
 
 import contextlib
+import copy
 import dataclasses
 import os
 import pathlib
@@ -30,6 +32,8 @@ from carnet.passport import (
 from carnet.passport.static import draft
 
 _VERDICTS = {"ship_it": "pass", "human_look_here": "soft_signal"}
+# hard checks that compare with a robot, and so tell nothing of the checkpoint
+_OF_A_ROBOT = ("device_mapping", "deployment_repo_match")
 
 
 class Refused(errors.UserError):
@@ -154,9 +158,8 @@ def _judged(found: context.Context, request: Request) -> outcome.Report:
   everything = validate.examine(found)
   report = _without_old(everything)
   failed, soft = map(report.named, (outcome.Status.FAIL, outcome.Status.SOFT))
-  is_stale = bool(everything.count(outcome.Status.FAIL))
   refused = failed or (soft and not request.reason)
-  if refused and is_stale and not request.dry_run:
+  if refused and not request.dry_run and _is_stale(everything, found):
     remove(found.path)
   if failed:
     names = ", ".join(failed)
@@ -167,6 +170,22 @@ def _judged(found: context.Context, request: Request) -> outcome.Report:
       "...'"
     )
   return report
+
+
+def _is_stale(everything: outcome.Report, found: context.Context) -> bool:
+  """Tells whether something fails without the robot of the caller, too."""
+  alone = copy.copy(found)  # it keeps what was read
+  alone.options = dataclasses.replace(
+    found.options, device_map=None, target_repo=None
+  )
+  failed = [
+    row.check for row in everything.results if row.status is outcome.Status.FAIL
+  ]
+  return any(
+    check.id not in _OF_A_ROBOT
+    or check.run(alone).status is outcome.Status.FAIL
+    for check in failed
+  )
 
 
 def _without_old(report: outcome.Report) -> outcome.Report:

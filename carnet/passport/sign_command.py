@@ -1,7 +1,8 @@
 """Signs a checkpoint off: SIGNOFF.json, and SIGNOFF.sig with a key.
 
-Validates first, and refuses on any hard failure; no earlier sign-off survives
-that. Soft findings are accepted in writing, with --reason.
+Validates first, and refuses on any hard failure. No earlier sign-off survives
+that, but where only --device-map or --target-repo fail, which are no facts of
+the checkpoint. Soft findings are accepted in writing, with --reason.
 
 A key is an elliptic one:
   openssl ecparam -name prime256v1 -genkey -noout -out key.pem

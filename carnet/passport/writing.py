@@ -6,6 +6,7 @@ import pathlib
 import shutil
 import stat
 import sys
+from typing import BinaryIO
 
 from carnet import errors, terminal
 
@@ -15,13 +16,15 @@ STANDARD_OUTPUT = "-"
 def write(path: pathlib.Path, content: bytes) -> None:
   """Writes a file in one go: whoever reads sees all of it, or none.
 
+  A file that is replaced keeps its permissions.
+
   Raises:
     UserError: it cannot be written; nothing is left of the attempt.
   """
   working = working_name(path)
   try:
     working.unlink(missing_ok=True)
-    with working.open("xb") as file:
+    with _created(working, path) as file:
       file.write(content)
       file.flush()
       os.fsync(file.fileno())
@@ -31,6 +34,25 @@ def write(path: pathlib.Path, content: bytes) -> None:
   finally:
     with contextlib.suppress(OSError):
       working.unlink(missing_ok=True)
+
+
+def _created(working: pathlib.Path, path: pathlib.Path) -> BinaryIO:
+  """Returns a new file that nobody may read who may not read `path`."""
+  mode = _mode(path)
+  if mode is None:
+    return working.open("xb")
+  descriptor = os.open(working, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+  os.fchmod(descriptor, mode)
+  return os.fdopen(descriptor, "wb")
+
+
+def _mode(path: pathlib.Path) -> int | None:
+  """Returns the permissions of a plain file, None where there is none."""
+  try:
+    found = os.lstat(path).st_mode
+  except OSError:
+    return None
+  return found & 0o777 if stat.S_ISREG(found) else None
 
 
 def working_name(path: pathlib.Path) -> pathlib.Path:

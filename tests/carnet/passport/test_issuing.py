@@ -1,6 +1,8 @@
 """Papers are written by one process at a time, wholly or not at all."""
 
+import contextlib
 import os
+import shutil
 import subprocess
 import sys
 
@@ -65,6 +67,94 @@ def test_what_fails_within_leaves_everything_as_it_was(place, fresh, error):
     _fail(place, fresh, error)
   assert tree(place) == before
   assert not (place / VECTOR).parent.exists()
+
+
+@pytest.fixture
+def killed(tmp_path, monkeypatch):
+  """Returns what copies a directory after each renaming, as kills leave it."""
+  rename = os.rename
+
+  def begin(path):
+    copies = []
+
+    def renamed(*words):
+      rename(*words)
+      copies.append(tmp_path / f"killed_{len(copies)}" / path.name)
+      shutil.copytree(path, copies[-1])
+
+    monkeypatch.setattr(os, "rename", renamed)
+    return copies
+
+  return begin
+
+
+def test_what_a_kill_took_away_is_put_back_by_the_next(place, fresh, killed):
+  before = tree(place)
+  copies = killed(place)
+  with contextlib.suppress(KeyError):
+    _fail(place, fresh, KeyError)
+  assert len(copies) == 8  # three away, two in, three back
+  for copy in list(copies):
+    with issuing.held(copy):
+      assert tree(copy) == before
+    assert not (copy / VECTOR).parent.exists()
+
+
+def test_of_a_first_issue_that_was_killed_nothing_stays(
+  tmp_path, fresh, killed
+):
+  bare = tmp_path / "bare"
+  bare.mkdir()
+  copies = killed(bare)
+  with contextlib.suppress(KeyError), issuing.exchanged(bare, fresh):
+    raise KeyError
+  assert len(copies) == 2
+  for copy in list(copies):
+    assert issuing.kept(copy) is None
+    with issuing.held(copy):
+      assert os.listdir(copy) == []
+
+
+def test_only_an_exchange_without_an_end_keeps_a_passport(place, fresh):
+  assert issuing.kept(place) is None
+  with issuing.exchanged(place, fresh):
+    left = issuing.kept(place)
+    assert left.read_bytes() == OLD
+    assert left.relative_to(place).parts[1:] == ("old", directory.PASSPORT)
+    (place / directory.PASSPORT).write_bytes(NEW)
+    assert issuing.kept(place) is None
+
+
+def test_what_cannot_be_put_back_stays_for_the_next(place, fresh, monkeypatch):
+  before = tree(place)
+  rename = os.rename
+
+  def refuse(source, aim):
+    if aim == place / directory.SIGNOFF:
+      raise OSError(28, "No space left on device")
+    rename(source, aim)
+
+  with monkeypatch.context() as patched:
+    patched.setattr(os, "rename", refuse)
+    with pytest.raises(errors.UserError, match=r"cannot put back .*No space"):
+      _fail(place, fresh, KeyError)
+  with issuing.held(place):
+    assert tree(place) == before
+
+
+@pytest.mark.parametrize("link", ["", "old", "old/assets"])
+def test_nothing_is_put_back_from_behind_a_link(tmp_path, link):
+  aim = tmp_path / "aim"
+  for name in (directory.PASSPORT, f"old/{directory.PASSPORT}"):
+    _write(aim / name, OLD)
+  place = tmp_path / "step/.assets.7.writing" / link
+  place.parent.mkdir(parents=True)
+  place.symlink_to(aim)
+  before = tree(aim)
+  assert issuing.kept(tmp_path / "step") is None
+  with issuing.held(tmp_path / "step"):
+    assert os.listdir(tmp_path / "step") == []
+  assert tree(aim) == before
 
 
 def test_what_cannot_be_copied_leaves_everything_as_it_was(place, fresh):

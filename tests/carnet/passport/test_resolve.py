@@ -33,6 +33,22 @@ def test_a_passport_decides(foreign):
   assert context.resolve(foreign) == foreign
 
 
+def test_a_passport_that_a_kill_took_away_is_named_and_put_back(
+  foreign, capsys
+):
+  left = ".assets.7.writing/old/MODEL_PASSPORT.json"
+  (foreign / left).parent.mkdir(parents=True)
+  (foreign / left).write_text("{}")
+  for command, words in ((validate_command, []), (sign_command, ["--dry-run"])):
+    assert command.main([str(foreign), *words]) == 1
+    out = " ".join(capsys.readouterr().out.split())
+    assert f"left it at {left}; the next sign-checkpoint" in out
+    assert (foreign / left).exists()
+  assert sign_command.main([str(foreign)]) == 1
+  assert (foreign / directory.PASSPORT).read_text() == "{}"
+  assert not (foreign / ".assets.7.writing").exists()
+
+
 def test_another_programs_checkpoint_has_no_passport_yet(foreign, capsys):
   for refuse in (context.resolve, policy.load):
     with pytest.raises(errors.UserError, match=NO_PASSPORT):

@@ -127,6 +127,39 @@ def test_a_hard_failure_leaves_no_signoff(signed, capsys):
   assert papers(signed) == [None, None]
 
 
+@pytest.mark.parametrize(
+  "words", [["--device-map={there}/map.json"], ["--target-repo={there}"]]
+)
+@pytest.mark.parametrize("fault", ["", "stats.json", "soft"])
+def test_a_wrong_robot_takes_no_signoff_that_holds(
+  signed, tmp_path, key, capsys, words, fault
+):
+  (tmp_path / "map.json").write_text("{}")
+  if fault == "soft":
+    _soft(signed)
+  elif fault:
+    (signed / fault).write_text("{}")
+  before = papers(signed)
+  words = [f"--private-key={key}", "--reason=known", *words]
+  assert run(signed, *(word.format(there=tmp_path) for word in words)) == 1
+  assert "is not signed: " in capsys.readouterr().err
+  assert papers(signed) == ([None, None] if fault else before)
+
+
+def test_a_signoff_that_a_kill_took_away_is_back_before_a_mistake(
+  signed, tmp_path, capsys
+):
+  before = papers(signed)
+  left = signed / ".assets.7.writing/old"
+  left.mkdir(parents=True)
+  for name in (directory.PASSPORT, *PAPERS):
+    (signed / name).rename(left / name)
+  (tmp_path / "garbage").write_text("garbage")
+  assert run(signed, f"--device-map={tmp_path / 'garbage'}") == 2
+  assert papers(signed) == before
+  assert checking.red(signed, require_signoff=True) == []
+
+
 def test_without_a_reason_a_signoff_survives_that_still_holds(step, capsys):
   _soft(step)
   assert run(step, "--reason=known") == 0

@@ -33,6 +33,23 @@ def test_nothing_and_a_plain_file_are_replaced_in_one_go(tmp_path):
   assert os.listdir(tmp_path) == ["report"]
 
 
+@pytest.mark.parametrize("mode", [0o600, 0o640, 0o444, 0o666])
+def test_a_file_that_is_replaced_keeps_its_permissions(tmp_path, mode):
+  place = tmp_path / "report"
+  place.write_bytes(b"one")
+  place.chmod(mode)
+  writing.put(str(place), b"two")
+  assert place.read_bytes() == b"two"
+  assert stat.S_IMODE(place.stat().st_mode) == mode
+
+
+def test_a_new_file_has_the_permissions_of_every_new_file(tmp_path):
+  (tmp_path / "other").touch()
+  writing.put(str(tmp_path / "report"), b"told")
+  modes = {path.stat().st_mode for path in tmp_path.iterdir()}
+  assert len(modes) == 1
+
+
 def test_a_pipe_is_written_into(tmp_path):
   place = tmp_path / "pipe"
   os.mkfifo(place)

@@ -1,8 +1,11 @@
 """Whatever happens to generate-passport, papers are whole: old ones or new."""
 
+import contextlib
 import fcntl
+import json
 import os
 import resource
+import signal
 import subprocess
 import sys
 
@@ -10,7 +13,16 @@ import checking
 import pytest
 
 from carnet.checkpoint import directory
-from carnet.passport import generate, generate_command, schema
+from carnet.passport import (
+  context,
+  generate,
+  generate_command,
+  issuing,
+  plain_tree,
+  schema,
+  writing,
+)
+from carnet.passport.static import draft, given
 
 TOLD = [
   *("--dataset-repo=cubes@1f38", "--loader-class=mine.Loader"),
@@ -56,6 +68,98 @@ def test_a_full_disk_leaves_everything_as_it_was(step, capsys):
   err = capsys.readouterr().err
   assert err.count("\n") == 1
   assert err.endswith("MODEL_PASSPORT.json: File too large\n")
+  assert tree(step) == before
+
+
+@pytest.mark.parametrize(
+  ("number", "code"),
+  [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGINT, 130)],
+)
+def test_a_signal_within_the_exchange_leaves_everything_as_it_was(
+  step, capsys, monkeypatch, number, code
+):
+  before = tree(step)
+  handlers = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+
+  def stop(path, content):
+    assert not (step / directory.PASSPORT).exists()
+    os.kill(os.getpid(), number)
+
+  monkeypatch.setattr(writing, "write", stop)
+  assert run(step, "--static-only", *TOLD) == code
+  assert capsys.readouterr().err == "interrupted\n"
+  assert tree(step) == before
+  now = signal.getsignal(signal.SIGTERM), signal.getsignal(signal.SIGHUP)
+  assert now == handlers
+
+
+def test_nothing_is_hashed_while_papers_are_exchanged(step, monkeypatch):
+  within, hashed = [False], []
+  exchanged, sha256 = issuing.exchanged, plain_tree.sha256
+
+  @contextlib.contextmanager
+  def watched(*words):
+    within[0] = True
+    with exchanged(*words):
+      yield
+    within[0] = False
+
+  def noted(root, name):
+    hashed.append(within[0])
+    return sha256(root, name)
+
+  monkeypatch.setattr(issuing, "exchanged", watched)
+  monkeypatch.setattr(plain_tree, "sha256", noted)
+  assert run(step, "--static-only", *TOLD) == 0
+  assert len(hashed) > 10
+  assert not any(hashed)
+
+
+def test_fresh_assets_are_listed_as_they_will_lie(step, tmp_path):
+  name = "assets/reference_frames/new"
+  output = tmp_path / "output"
+  (output / name).parent.mkdir(parents=True)
+  (output / name).write_text("new")
+  (output / "draft.json").write_text("{}")
+  described = draft.describe(step)
+  listed = generate._listed(step, output, given.Given(), described)
+  with issuing.exchanged(step, output):
+    digests = context.Context(step).digests
+  rows = {row.path: row for row in listed}
+  assert list(rows) == sorted(x for x in digests if not issuing.is_leftover(x))
+  assert all(row.sha256 == digests[row.path] for row in listed)
+  assert rows[name].role == "reference"
+
+
+def test_flags_that_are_refused_destroy_nothing_that_a_kill_took_away(
+  step, capsys
+):
+  before = tree(step)
+  left = step / ".assets.7.writing/old"
+  left.mkdir(parents=True)
+  for name in (directory.PASSPORT, directory.SIGNOFF):
+    (step / name).rename(left / name)
+  assert run(step, "--static-only") == 2
+  assert "nobody recorded at launch" in capsys.readouterr().err
+  assert tree(step) == before
+
+
+@pytest.mark.parametrize("ids", [["missing-run_log"], ["I1", "I1"]])
+def test_two_known_issues_of_one_id_are_refused_first(
+  step, tmp_path, capsys, ids
+):
+  words = []
+  for index, name in enumerate(ids):
+    place = tmp_path / f"issue_{index}.json"
+    body = {"id": name, "title": "slips", "severity": "low", "affected": "all"}
+    body |= {"workaround": "", "check_type": "human", "check_id": None}
+    place.write_text(json.dumps(body))
+    words.append(f"--known-issue={place}")
+  before = tree(step)
+  assert run(step, *words, *TOLD) == 2
+  err = capsys.readouterr().err
+  assert err.count("\n") == 1
+  assert f"two known issues have the id '{ids[0]}'" in err
   assert tree(step) == before
 
 
