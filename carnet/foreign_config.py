@@ -15,7 +15,14 @@ import urllib.parse
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from carnet import config_process, errors, launch, repository, run_context
+from carnet import (
+  config_process,
+  errors,
+  launch,
+  repository,
+  run_context,
+  search_path,
+)
 from carnet.checkpoint import directory, documents, manifest
 from carnet.passport import strict_json
 
@@ -66,6 +73,7 @@ def dump(
     "datasets": _datasets(request),
     "training_repository": _named_repository(request),
   }
+  search_path.check(path, request.training_repo or pathlib.Path.cwd())
   found = config_process.ask(
     *(request.python, request.entry, request.model_class),
     request.training_repo,

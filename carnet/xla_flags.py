@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 
-from carnet import errors
+from carnet import errors, search_path
 
 _VARIABLE = "XLA_FLAGS"
 _PROGRAM = "import jax; jax.devices()"
@@ -33,7 +33,7 @@ def check() -> None:
 @functools.lru_cache(maxsize=1)  # starting JAX takes seconds
 def _complaint(given: str) -> str | None:
   done = subprocess.run(
-    [sys.executable, "-c", _PROGRAM],
+    [sys.executable, search_path.SAFE, "-c", _PROGRAM],
     # flags are the same for all devices, and the CPU is never busy
     env=os.environ | {_VARIABLE: given, "JAX_PLATFORMS": "cpu"},
     stdin=subprocess.DEVNULL,

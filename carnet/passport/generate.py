@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import pydantic
 
-from carnet import errors
+from carnet import errors, search_path
 from carnet.checkpoint import directory
 from carnet.passport import (
   context,
@@ -24,6 +24,7 @@ from carnet.passport import (
 )
 from carnet.passport.static import draft, files, given, required, robot
 
+_ENTRY = "--entry="
 _IMPORT = "--import="
 _ABSENT = re.compile(r"ModuleNotFoundError: No module named '([^']+)'.*")
 
@@ -135,11 +136,14 @@ def measure(
   """Returns what a fresh process tells of the policy; assets go to `output`.
 
   Raises:
-    UserError: nobody knows how to run it, or it does not run.
+    UserError: nobody knows how to run it, it does not run, or modules would
+      be looked for in the checkpoint.
   """
   before = output / "draft.json"
   before.write_bytes(schema.encode(found))
-  command = [python, "-m", "carnet.passport.dynamic.extract"]
+  given = any(word.startswith((_ENTRY, _IMPORT)) for word in options)
+  command = [python, *search_path.options(path, given)]
+  command += ["-m", "carnet.passport.dynamic.extract"]
   command += [str(path.absolute()), str(before), str(output), *options]
   done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
   if done.returncode:

@@ -7,11 +7,13 @@ import pathlib
 from collections.abc import Callable
 from typing import Any
 
-from carnet import errors, xla_flags
+from carnet import errors, search_path, xla_flags
 from carnet.passport import context, outcome, shown
 
 SIGNOFF = "signoff"  # the section of the sign-off and of its signature
 _FIRST = "schema"  # without it there is nothing to compare with
+_FILES = "files"
+_LAST = "rerun"  # it runs the policy, if the files are what was issued
 # what a robot may lack: module -> distribution
 _OPTIONAL: dict[str | None, str] = {"packaging": "packaging", "PIL": "pillow"}
 
@@ -36,14 +38,16 @@ def examine(found: context.Context) -> outcome.Report:
   if found.options.rerun or found.options.compare_code:
     xla_flags.check()  # these run the policy's code
   _check_files(found.options)
-  results: list[outcome.Result] = []
-  sound = True
-  for check in catalogue():
-    finding = _run(check, found, sound)
-    results.append(outcome.Result(check, finding))
-    if check.group == _FIRST and finding.status is outcome.Status.FAIL:
-      sound = check.severity == "soft" and sound
-  return outcome.Report(str(found.path), tuple(results))
+  _check_modules(found)
+  findings: dict[str, outcome.Finding] = {}
+  failed: set[str] = set()  # groups, of which a hard check did
+  for check in sorted(catalogue(), key=lambda x: x.group == _LAST):
+    findings[check.id] = _run(check, found, failed)
+    is_failure = findings[check.id].status is outcome.Status.FAIL
+    if is_failure and check.severity == "hard":
+      failed.add(check.group)
+  rows = (outcome.Result(x, findings[x.id]) for x in catalogue())
+  return outcome.Report(str(found.path), tuple(rows))
 
 
 def catalogue() -> tuple[outcome.Check, ...]:
@@ -95,12 +99,14 @@ def _check_files(options: context.Options) -> None:
     except errors.UserError as error:
       where = "" if str(path) in str(error) else f" {path}"
       raise errors.UserError(f"{flag}{where}: {error}") from error
-  _check_modules(options)
 
 
-def _check_modules(options: context.Options) -> None:
+def _check_modules(found: context.Context) -> None:
+  """Refuses modules that are not there, or that the checkpoint may have."""
+  options = found.options
   if not options.rerun:
     return
+  search_path.options(found.path, bool(options.modules or options.entry))
   rows = [("--import", name) for name in options.modules]
   if options.entry:
     rows.append(("--entry", options.entry.partition(":")[0]))
@@ -119,15 +125,24 @@ def _is_module(name: str) -> bool:
   return (found or here) is not None
 
 
+def _bound(options: context.Options) -> set[str]:
+  """Returns the groups that bind the files; who signs, signs them anew."""
+  return {_FILES} if options.compare_code else {_FILES, SIGNOFF}
+
+
 def _run(
-  check: outcome.Check, found: context.Context, sound: bool
+  check: outcome.Check, found: context.Context, failed: set[str]
 ) -> outcome.Finding:
   if check.group in found.options.skip_sections:
     return outcome.not_checked("skipped on request")
-  if not sound and check.group != _FIRST:
+  if _FIRST in failed and check.group != _FIRST:
     return outcome.not_checked("the passport is not valid")
   if "rerun" in check.needs and not found.options.rerun:
     return outcome.not_checked("recomputed on request", "--rerun")
+  if check.group == _LAST and failed & _bound(found.options):
+    if _FILES in failed:
+      return outcome.not_checked("the files are not those of the passport")
+    return outcome.not_checked("the sign-off is not that of the passport")
   try:
     return check.run(found)
   except errors.UserError as error:

@@ -61,6 +61,9 @@ def test_answers_that_the_policy_never_gave(act_step, copied):
     }
   )
   (step / directory.PASSPORT).write_bytes(schema.encode(spoiled))
+  status, _ = _findings(step)["golden_replay"]
+  assert status is outcome.Status.NOT_CHECKED  # another passport was signed
+  (step / directory.SIGNOFF).unlink()
   status, evidence = _findings(step)["golden_replay"]
   assert status is outcome.Status.FAIL
   assert "frame 3" in evidence
