@@ -51,7 +51,8 @@ class Repository(pydantic.BaseModel):
     diff_sha256: when dirty, of `git diff HEAD`, as `_DIFF` spells it.
     untracked: how many files git does not know; the diff has none of them.
     package: "name version" of an installed wheel, or `sources.identity`.
-    record_sha256: of the wheel's RECORD, which lists the sha256 of its files.
+    record_sha256: of the rows of the wheel's RECORD, which lists the sha256 of
+      its files; of those rows that no environment changes.
   """
 
   model_config = pydantic.ConfigDict(
@@ -118,6 +119,12 @@ def root(path: pathlib.Path) -> pathlib.Path | None:
   return pathlib.Path(found) if found else None
 
 
+def untracked(path: pathlib.Path) -> tuple[str, ...]:
+  """Returns the files below a directory that git neither knows nor ignores."""
+  listed = _git(path, "ls-files", "--others", "--exclude-standard", "-z")
+  return tuple(os.fsdecode(name) for name in (listed or b"").split(b"\0")[:-1])
+
+
 def without_credentials(url: str) -> str | None:
   """Returns the address of a repository without user, password and query.
 
@@ -162,7 +169,22 @@ def _installed(path: pathlib.Path, distribution: str) -> Repository:
     return Repository()
   return Repository(
     package=f"{distribution} {found.version}",
-    record_sha256=hashlib.sha256(record.encode()).hexdigest(),
+    record_sha256=hashlib.sha256(_fixed_rows(record).encode()).hexdigest(),
+  )
+
+
+def _fixed_rows(record: str) -> str:
+  """Returns the rows of a RECORD that are the same wherever it is installed.
+
+  Commands name their interpreter, and installers add what they know and did.
+  """
+  names = ((row.partition(",")[0], row) for row in record.splitlines())
+  return "".join(
+    f"{row}\n"
+    for name, row in sorted(names)
+    if not name.startswith(("..", "/"))
+    and ".dist-info/" not in name
+    and not name.endswith(".pyc")
   )
 
 

@@ -22,7 +22,7 @@ from carnet.passport import (
   shown,
   writing,
 )
-from carnet.passport.static import draft, files, given, required, robot
+from carnet.passport.static import draft, files, given, required, robot, source
 
 _ENTRY = "--entry="
 _IMPORT = "--import="
@@ -59,6 +59,7 @@ def generate(
       measurement = None
       if run:
         measurement = measure(path, found, output, options, python)
+        found = source.told(found, path, measurement.code)
       _check_issues(found.known_issues)
       listed = _listed(path, output, told, described)
       found = _complete(found, measurement, listed, described.trainable)

@@ -6,7 +6,7 @@ JAX and only fills what was still None.
 
 import re
 
-from carnet import errors
+from carnet import errors, repository
 from carnet.checkpoint import manifest
 from carnet.passport import fields, history, model, schema
 from carnet.passport.static import internals as static_internals
@@ -15,9 +15,22 @@ NAME = "measured.json"
 PINNED = ("carnet", "jax", "jaxlib", "flax", "numpy")
 
 
-class Measured(fields.Model):
-  """The dynamic half."""
+class Code(fields.Model):
+  """The code of a family, as the process that measures imports it.
 
+  Attributes:
+    repository: as a launch captures it (`carnet.sources.code`).
+    sources: of `carnet.sources.identity`.
+  """
+
+  repository: repository.Repository
+  sources: fields.Text
+
+
+class Measured(fields.Model):
+  """The dynamic half; `code` is None for another program's policy."""
+
+  code: Code | None
   library_versions: dict[fields.Name, fields.Name]
   jax_config: model.JaxConfig
   environment: model.Environment

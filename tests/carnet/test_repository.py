@@ -95,12 +95,37 @@ def test_an_installed_wheel_is_its_version_and_record():
   path = pathlib.Path(numpy.__file__)
   found = repository.of_package(path, "numpy")
   record = path.parents[1] / f"numpy-{numpy.__version__}.dist-info/RECORD"
+  rows = [
+    row
+    for row in sorted(record.read_text().splitlines())
+    if row.startswith("numpy") and ".dist-info/" not in row
+    if not row.endswith(".pyc,,")
+  ]
+  content = "".join(f"{row}\n" for row in rows)
+  assert any(row.startswith("numpy/__init__.py,sha256=") for row in rows)
   assert found == repository.Repository(
     package=f"numpy {numpy.__version__}",
-    record_sha256=hashlib.sha256(record.read_bytes()).hexdigest(),
+    record_sha256=hashlib.sha256(content.encode()).hexdigest(),
   )
   # numpy's file is none of pytest's
   assert repository.of_package(path, "pytest") == repository.Repository()
+
+
+def test_another_environment_is_no_other_wheel():
+  here = (
+    "../../../bin/p,sha256=a,1\np/__init__.py,sha256=b,2\n"
+    "p/__pycache__/__init__.cpython-311.pyc,,\np-1.dist-info/INSTALLER,,3\n"
+  )
+  there = "../../../bin/p,sha256=c,1\np/__init__.py,sha256=b,2\n"
+  rows = {repository._fixed_rows(x) for x in (here, there)}
+  assert rows == {"p/__init__.py,sha256=b,2\n"}
+
+
+def test_files_that_git_neither_knows_nor_ignores(code):
+  for name in ("package/new.py", "ignored", "beside.py"):
+    (code / name).write_text("")
+  assert repository.untracked(code / "package") == ("new.py",)
+  assert repository.untracked(code / "ignored") == ()
 
 
 def test_without_git_nothing_is_guessed(code, monkeypatch):

@@ -24,6 +24,7 @@ from carnet.passport.dynamic import (
   smoke,
 )
 from carnet.passport.dynamic import subject as subject_lib
+from carnet.passport.static import source
 
 
 def measure(
@@ -68,6 +69,7 @@ def measure(
     frames = functools.partial(_stored, path, draft)
     subject = dataclasses.replace(subject, frames=frames)
   return measured.Measured(
+    code=source.present(draft.model_identity.class_module),
     library_versions=environment.library_versions(),
     jax_config=environment.jax_config(),
     environment=environment.describe(path),

@@ -12,7 +12,7 @@ import carnet
 from carnet import errors, run_context
 from carnet.checkpoint import directory
 from carnet.passport import context, family, history, model, schema
-from carnet.passport.static import files, given, internals, provenance, source
+from carnet.passport.static import files, given, internals, provenance
 
 
 def make(
@@ -53,15 +53,8 @@ def make(
     transform_pipeline=described.transform_pipeline,
     reference_test_vector=None,
     norm_round_trip_results=None,
-    known_issues=(*told.known_issues, *_other_code(described, launch)),
+    known_issues=told.known_issues,
   )
-
-
-def _other_code(
-  described: family.Description, launch: run_context.Context | None
-) -> tuple[history.KnownIssue, ...]:
-  trained = launch.training_repository if launch else None
-  return source.issues(described.class_module, trained)
 
 
 def generator(argv: Sequence[str]) -> schema.Generator:
