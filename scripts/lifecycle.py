@@ -244,12 +244,7 @@ def _path(
 
 def _min_signed_utc() -> str | None:
   text = _MIN_SIGNED_UTC.value
-  try:
-    return None if text is None else context.utc(text)
-  except ValueError as error:
-    raise errors.UserError(
-      f"--min_signed_utc: '{text}' is no time such as 2026-01-31T00:00:00Z"
-    ) from error
+  return None if text is None else context.utc(text, "--min_signed_utc: ")
 
 
 def _refuse_idle_flags(name: str) -> None:

@@ -94,11 +94,20 @@ def foreign(path: pathlib.Path) -> bool:
   return any(next(each, None) is not None for each in found)
 
 
-def utc(text: str) -> str:
-  """Returns a time as it was given; ValueError when it is none in UTC."""
-  moment = datetime.datetime.fromisoformat(text)
-  if moment.utcoffset() != datetime.timedelta(0):
-    raise ValueError(f"'{text}' is not in UTC")
+def utc(text: str, before: str = "") -> str:
+  """Returns a time as it was given.
+
+  Raises:
+    UserError: it is none in UTC; `before` is what the message begins with.
+  """
+  try:
+    moment = datetime.datetime.fromisoformat(text)
+  except ValueError:
+    moment = None
+  if moment is None or moment.utcoffset() != datetime.timedelta(0):
+    raise errors.UserError(
+      f"{before}'{text}' is no time in UTC such as 2026-01-31T00:00:00Z"
+    )
   return text
 
 

@@ -161,10 +161,8 @@ def _add_output(parser: argparse.ArgumentParser) -> None:
 def _time(text: str) -> str:
   try:
     return context.utc(text)
-  except ValueError as error:
-    raise argparse.ArgumentTypeError(
-      f"'{text}' is no time in UTC such as 2026-01-31T00:00:00Z"
-    ) from error
+  except errors.UserError as error:
+    raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def _options(flags: argparse.Namespace) -> context.Options:
