@@ -1,0 +1,1 @@
+"""ACT checkpoints of LeRobot, of every generation: in and out."""

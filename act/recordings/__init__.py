@@ -1,0 +1,1 @@
+"""Demonstrations in the formats that people have; see `opening.open`."""

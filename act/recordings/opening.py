@@ -1,0 +1,70 @@
+"""Opens demonstrations by what the user wrote: `lerobot:PATH`, or a path.
+
+lerobot:PATH, lerobot:user/name@revision   LeRobotDataset v2.0, v2.1, v3.0
+hdf5:PATH                                  episodes of the original ACT
+rlds:PATH                                  RLDS, stored as array_record
+PATH                                       ours, or any of these, by its files
+"""
+
+import pathlib
+from collections.abc import Callable, Mapping
+
+from act.recordings import base
+from carnet import errors
+
+Open = Callable[[str, base.Options], base.Recording]
+
+
+def open(origin: str, options: base.Options | None = None) -> base.Recording:
+  """Returns the recording that `origin` names.
+
+  Raises:
+    UserError: there is none, it is unsound, or of a format nobody knows.
+  """
+  given = options or base.Options()
+  kind, separator, place = origin.partition(":")
+  if not separator or kind not in KINDS:
+    kind, place = detect(pathlib.Path(origin)), origin
+  if not place:
+    raise errors.UserError(f"'{origin}' names no place after the colon")
+  return _opener(kind)(place, given)
+
+
+def detect(path: pathlib.Path) -> str:
+  """Returns which of `KINDS`, or "carnet", a directory or file is of."""
+  if (path / "meta/info.json").is_file():
+    return "lerobot"
+  if path.suffix in _HDF5 or any(
+    next(path.glob(f"*{suffix}"), None) for suffix in _HDF5
+  ):
+    return "hdf5"
+  ours = (path / "metadata.json").exists() or (path / ".collecting").is_dir()
+  if not ours and (path / "dataset_info.json").is_file():
+    return "rlds"
+  return "carnet"
+
+
+def _opener(kind: str) -> Open:
+  if kind == "lerobot":
+    from act.recordings import lerobot
+
+    return lerobot.open
+  if kind == "hdf5":
+    from act.recordings import aloha_hdf5
+
+    return aloha_hdf5.open
+  if kind == "rlds":
+    from act.recordings import rlds
+
+    return rlds.open
+  from act.recordings import own
+
+  return own.open
+
+
+_HDF5 = (".hdf5", ".h5")
+KINDS: Mapping[str, str] = {
+  "lerobot": "LeRobotDataset v2.0, v2.1, v3.0",
+  "hdf5": "episodes of the original ACT",
+  "rlds": "RLDS as array_record",
+}
