@@ -12,7 +12,7 @@ Letters: B frames asked for, D dimensions, E episodes, F frames, H, W image.
 import dataclasses
 import pathlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -23,7 +23,9 @@ class Options:
   """What to open of a recording.
 
   Attributes:
-    cameras: whose pictures must be there; None is all of them.
+    cameras: whose pictures must be there, by names in the data; None is all
+      of them. Names that the data lack are ignored here, and a `Recording`
+      lists every camera all the same: `act.recordings.naming` refuses.
     episodes: use the first so many; 0 is all.
     skip_bad: leave unsound episodes out and list them, instead of an error.
   """
@@ -57,6 +59,7 @@ class Skipped:
   reason: str
 
 
+@runtime_checkable
 class Images(Protocol):
   """Reads pictures by frame; picklable, safe to use from several threads."""
 
