@@ -51,9 +51,7 @@ def _open(
   cameras = metadata["cameras"]
   if lacking := _SETTINGS - metadata["settings"].keys():
     raise KeyError(f"settings lack {', '.join(sorted(lacking))}")
-  wanted = tuple(cameras) if options.cameras is None else options.cameras
-  for name in wanted:
-    _check_camera(root, cameras, name)
+  wanted = [x for x in cameras if x in (options.cameras or cameras)]
   table = metadata["episodes"]
   if not 0 <= options.episodes <= len(table):
     raise errors.UserError(
@@ -76,7 +74,8 @@ def _open(
 
   def open_images(names: Sequence[str]) -> base.Images:
     for name in names:
-      _check_camera(root, cameras, name)
+      if name not in cameras:
+        raise errors.unknown(f"camera (data: {root})", name, cameras)
     return image_reader.ImageReader(
       shards, first_frames, {name: cameras[name] for name in names}
     )
@@ -98,19 +97,14 @@ def _open(
     lengths=lengths,
     episodes=np.arange(len(rows)),
     tasks=(metadata["task"],) * len(rows),
-    statistics=metadata["statistics"],
+    statistics={
+      name.removeprefix("images/"): block
+      for name, block in metadata["statistics"].items()
+    },
     skipped=(),
     details=metadata,
     open_images=open_images,
   )
-
-
-def _check_camera(
-  root: pathlib.Path, cameras: Mapping[str, Any], name: str
-) -> None:
-  if name not in cameras:
-    kind = f"camera in config.dataset.cameras (data: {root})"
-    raise errors.unknown(kind, name, cameras)
 
 
 def _vectors(
