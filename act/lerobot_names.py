@@ -17,6 +17,9 @@ from carnet import errors
 
 TORCHVISION_PREFIX = "model.backbone."
 
+# linear here, convolutions of one pixel in torch
+_CONVOLUTIONS_1X1 = ("image_projection/kernel",)
+
 # first segments of a path, longest first
 _HEADS = {
   "vae_encoder/encoder": "vae_encoder",
@@ -90,6 +93,24 @@ def from_torch(value: np.ndarray, path: str, ndim: int) -> np.ndarray:
   if value.ndim == 4 and ndim == 2:  # a 1x1 convolution, linear here
     value = value[:, :, 0, 0]
   return value.transpose(2, 3, 1, 0) if value.ndim == 4 else value.T
+
+
+def to_torch(value: np.ndarray, path: str) -> np.ndarray:
+  """Returns our `value` in torch's layout, contiguous: undoes `from_torch`."""
+  if path.endswith("kernel"):
+    if path in _CONVOLUTIONS_1X1:
+      value = value[None, None]
+    value = value.transpose(3, 2, 0, 1) if value.ndim == 4 else value.T
+  return np.ascontiguousarray(value, np.float32).reshape(value.shape)
+
+
+def to_state_dict(tree: Mapping[str, Any]) -> dict[str, np.ndarray]:
+  """Returns LeRobot's key -> array in torch's layout: undoes `to_tree`."""
+  found = {}
+  for tree_path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+    path = "/".join(part.key for part in tree_path)
+    found[key(path)] = to_torch(np.asarray(leaf), path)
+  return found
 
 
 def to_tree(

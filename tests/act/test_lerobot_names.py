@@ -51,6 +51,25 @@ def test_keys(path: str, key: str) -> None:
   assert lerobot_names.key(path) == f"model.{key}"
 
 
+@pytest.mark.parametrize(
+  ("path", "shape"),
+  [
+    ("action_head/kernel", (2, 3)),
+    ("image_projection/kernel", (2, 3, 1, 1)),
+    ("backbone/conv1/kernel", (2, 3, 4, 5)),
+    ("action_head/bias", (2,)),
+    ("query_position", (2, 3)),
+  ],
+)
+def test_layouts_come_back(path: str, shape: tuple[int, ...]) -> None:
+  value = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+  ndim = 2 if path.startswith("image_projection") else value.ndim
+  ours = lerobot_names.from_torch(value, path, ndim)
+  back = lerobot_names.to_torch(ours, path)
+  np.testing.assert_array_equal(back, value)
+  assert back.flags.c_contiguous
+
+
 def test_layouts() -> None:
   """Entry [out, in, row, column] goes to [row, column, in, out]."""
   linear = np.arange(6.0).reshape(2, 3)
