@@ -1,22 +1,21 @@
 """Reads the tensors of a file that torch.save wrote, and nothing else of it.
 
-Such a file is a pickle, a program that may call any function. This reader runs
-no pickle: it walks the opcodes itself, knows the few that a dictionary of
-tensors needs, and refuses the rest. Both containers of torch are read: the zip
-archive (torch >= 1.6) and the older stream, in which torchvision publishes.
+Such a file is a pickle, a program that may call any function; it is walked, not
+run (`act.pickle_machine`). Both containers of torch are read: the zip archive
+(torch >= 1.6) and the older stream, in which torchvision publishes.
 """
 
 import dataclasses
 import io
 import math
 import pathlib
-import pickletools
 import zipfile
-from collections.abc import Callable, Mapping
-from typing import IO, Any, TypeVar, cast
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
+from act import pickle_machine
 from carnet import errors
 
 SIZE_LIMIT = 2 * 1024**3  # bytes of a file; ResNet-152 needs a tenth
@@ -30,20 +29,8 @@ _STORAGES: dict[str, np.dtype] = {
   "torch LongStorage": np.dtype("<i8"),
   "torch IntStorage": np.dtype("<i4"),
 }
-_MARK = object()
-
-T = TypeVar("T")
-
-
-class _Refused(Exception):
-  """The file holds something else than plain tensors."""
-
-
-@dataclasses.dataclass(frozen=True)
-class _Global:
-  """A name that the pickle would have imported."""
-
-  name: str
+_Refused = pickle_machine.Refused
+_checked = pickle_machine.checked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,17 +62,7 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     return _read_stream(path)
   except FileNotFoundError as error:
     raise errors.UserError(f"{path}: no such file") from error
-  except (
-    _Refused,
-    ValueError,
-    TypeError,
-    KeyError,
-    IndexError,
-    EOFError,
-    OSError,
-    RuntimeError,  # an encrypted entry
-    zipfile.BadZipFile,
-  ) as error:
+  except (*pickle_machine.ERRORS, zipfile.BadZipFile) as error:
     raise errors.UserError(
       f"{path}: not a plain dictionary of tensors ({error})"
     ) from error
@@ -136,13 +113,6 @@ def _read_stream(path: pathlib.Path) -> dict[str, np.ndarray]:
   return _arrays(tensors, storages)
 
 
-def _checked(value: Any, kind: type[T]) -> T:
-  # Say the type only: the text or hash of hostile nested values takes for ever.
-  if not isinstance(value, kind):
-    raise _Refused(f"{type(value).__name__} in place of {kind.__name__}")
-  return value
-
-
 def _tensors(value: Any) -> dict[str, _Tensor]:
   for tensor in _checked(value, dict).values():
     _checked(tensor, _Tensor)
@@ -184,133 +154,47 @@ def _array(tensor: _Tensor, data: bytes) -> np.ndarray:
 
 def _interpret(file: io.BufferedIOBase) -> Any:
   """Returns the value of the pickle that starts here, without running it."""
-  stack: list[Any] = []
-  memo: dict[int, Any] = {}
-  start = file.tell()
-  for opcode, argument, position in pickletools.genops(cast(IO[bytes], file)):
-    if position is not None and position - start > PICKLE_LIMIT:
-      raise _Refused(f"more than {PICKLE_LIMIT} bytes to parse")
-    if opcode.name == "STOP":
-      return stack.pop()
-    if opcode.name in _LITERALS:
-      stack.append(argument)
-    elif opcode.name in ("PROTO", "FRAME"):
-      pass
-    elif opcode.name in ("BINPUT", "LONG_BINPUT", "PUT"):
-      memo[_checked(argument, int)] = stack[-1]
-    elif opcode.name == "MEMOIZE":
-      memo[len(memo)] = stack[-1]
-    elif opcode.name in ("BINGET", "LONG_BINGET", "GET"):
-      stack.append(memo[_checked(argument, int)])
-    elif opcode.name == "GLOBAL":
-      stack.append(_Global(_checked(argument, str)))
-    elif opcode.name in _ACTIONS:
-      _ACTIONS[opcode.name](stack)
-    else:
-      raise _Refused(f"opcode {opcode.name}")
-  raise _Refused("no end")
+  return _MACHINE.run(file, PICKLE_LIMIT)
 
 
-_LITERALS = {
-  "BININT",
-  "BININT1",
-  "BININT2",
-  "BINUNICODE",
-  "LONG1",
-  "SHORT_BINUNICODE",
-}
-
-
-def _pop_to_mark(stack: list[Any]) -> list[Any]:
-  items = []
-  while (item := stack.pop()) is not _MARK:
-    items.append(item)
-  return items[::-1]
-
-
-def _put(count: int) -> Callable[[list[Any]], None]:
-  """Returns the action of TUPLE1 to TUPLE3."""
-
-  def action(stack: list[Any]) -> None:
-    items = tuple(stack[-count:])
-    del stack[-count:]
-    stack.append(items)
-
-  return action
-
-
-def _set_items(stack: list[Any]) -> None:
-  items = _pop_to_mark(stack)
-  names = [_checked(name, str) for name in items[::2]]
-  _checked(stack[-1], dict).update(zip(names, items[1::2], strict=True))
-
-
-def _set_item(stack: list[Any]) -> None:
-  value, name = stack.pop(), stack.pop()
-  stack.extend((_MARK, name, value))
-  _set_items(stack)
-
-
-def _append(stack: list[Any], items: list[Any]) -> None:
-  _checked(stack[-1], list).extend(items)
-
-
-def _stack_global(stack: list[Any]) -> None:
-  name, module = stack.pop(), stack.pop()
-  stack.append(_Global(f"{_checked(module, str)} {_checked(name, str)}"))
-
-
-def _storage(stack: list[Any]) -> None:
-  _, storage_type, key, _, size, *_ = _checked(stack.pop(), tuple)
-  name = _checked(storage_type, _Global).name
+def _storage(identity: tuple[Any, ...]) -> _Storage:
+  _, storage_type, key, _, size, *_ = identity
+  name = _checked(storage_type, pickle_machine.Global).name
   if name not in _STORAGES:
-    raise _Refused(f"storage type {name}")
-  stack.append(
-    _Storage(_checked(key, str), _STORAGES[name], _checked(size, int))
-  )
+    raise _Refused(f"storage type {name[:100]}")
+  return _Storage(_checked(key, str), _STORAGES[name], _checked(size, int))
 
 
-def _reduce(stack: list[Any]) -> None:
-  arguments = _checked(stack.pop(), tuple)
-  name = _checked(stack.pop(), _Global).name
-  if name == "collections OrderedDict" and not arguments:
-    stack.append({})
-  elif name == "torch._utils _rebuild_tensor_v2":
-    storage, offset, shape, strides, *_ = arguments
-    sizes = [_checked(n, int) for n in (offset, *shape, *strides)]
-    if min(sizes) < 0 or len(shape) != len(strides):
-      raise _Refused("an impossible shape")
-    stack.append(_Tensor(_checked(storage, _Storage), offset, shape, strides))
-  elif name == "torch._utils _rebuild_parameter":
-    stack.append(arguments[0])
-  else:
-    raise _Refused(f"a call of {name}")
+def _tensor(
+  storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
+) -> _Tensor:
+  del rest  # whether it wants a gradient, and hooks
+  sizes = [_checked(n, int) for n in (offset, *shape, *strides)]
+  if min(sizes) < 0 or len(shape) != len(strides):
+    raise _Refused("an impossible shape")
+  return _Tensor(_checked(storage, _Storage), offset, shape, strides)
 
 
-def _build(stack: list[Any]) -> None:
-  """Drops the attributes of the dictionary (torch keeps versions there)."""
-  _checked(stack.pop(), dict)
-  _checked(stack[-1], dict)
+def _parameter(tensor: Any, *rest: Any) -> Any:
+  del rest
+  return tensor
 
 
-_ACTIONS: dict[str, Callable[[list[Any]], None]] = {
-  "APPEND": lambda stack: _append(stack, [stack.pop()]),
-  "APPENDS": lambda stack: _append(stack, _pop_to_mark(stack)),
-  "BINPERSID": _storage,
-  "BUILD": _build,
-  "EMPTY_DICT": lambda stack: stack.append({}),
-  "EMPTY_LIST": lambda stack: stack.append([]),
-  "EMPTY_TUPLE": lambda stack: stack.append(()),
-  "MARK": lambda stack: stack.append(_MARK),
-  "NEWFALSE": lambda stack: stack.append(False),
-  "NEWTRUE": lambda stack: stack.append(True),
-  "NONE": lambda stack: stack.append(None),
-  "REDUCE": _reduce,
-  "SETITEM": _set_item,
-  "SETITEMS": _set_items,
-  "STACK_GLOBAL": _stack_global,
-  "TUPLE": lambda stack: stack.append(tuple(_pop_to_mark(stack))),
-  "TUPLE1": _put(1),
-  "TUPLE2": _put(2),
-  "TUPLE3": _put(3),
-}
+def _ordered_dict() -> dict[str, Any]:
+  return {}  # torch fills it afterwards
+
+
+_MACHINE = pickle_machine.Machine(
+  calls={
+    "collections OrderedDict": _ordered_dict,
+    "torch._utils _rebuild_tensor_v2": _tensor,
+    "torch._utils _rebuild_parameter": _parameter,
+  },
+  literals=frozenset(
+    {
+      *("BININT", "BININT1", "BININT2", "LONG1"),
+      *("BINUNICODE", "SHORT_BINUNICODE"),
+    }
+  ),
+  persistent=_storage,
+)
