@@ -37,6 +37,7 @@ class _Normalization(excerpt.Excerpt):
 
 class _Dataset(excerpt.Excerpt):
   state: excerpt.Text
+  environment_state: excerpt.Text = ""  # absent before carnet 0.2
 
 
 class _Optimizer(excerpt.Excerpt):
@@ -114,7 +115,8 @@ class Facts:
       found[self._state] = ("state", self.features.state_size)
     if self.features.environment_state_size:
       size = self.features.environment_state_size
-      found["environment_state"] = ("environment_state", size)
+      key = self.config.dataset.environment_state or "environment_state"
+      found[key] = ("environment_state", size)
     return found
 
   def _pin(self, feature: str) -> contract.Fingerprint:

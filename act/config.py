@@ -25,7 +25,7 @@ def default_config() -> config_dict.ConfigDict:
     from_checkpoint_rename=(),  # "pattern => replacement", the first match wins
   )
   config.environment = config_dict.create(
-    name="aloha/transfer_cube",
+    name="aloha/transfer_cube",  # "" where there is no simulator
     cameras=("top",),
     height=480,
     width=640,
@@ -35,10 +35,17 @@ def default_config() -> config_dict.ConfigDict:
     max_steps=400,  # gym-aloha registers 300, too few for insertion
   )
   config.dataset = config_dict.create(
-    path="",  # directory that collect_demos wrote
+    # a directory that collect_demos or convert cache wrote, "lerobot:PATH",
+    # "lerobot:user/name@revision", "hdf5:PATH" or "rlds:PATH"
+    path="",
     episodes=0,  # use the first so many episodes; 0 means all
-    cameras=("top",),
-    state="qpos",
+    cameras=("top",),  # the policy's names, in its order; ("*",) is all
+    state="qpos",  # the vector that the policy sees; "" is none
+    environment_state="",  # the same, of the environment
+    # "name in the data => the policy's"; otherwise "observation.images.top" is
+    # "top" and "observation.state" is "state"
+    rename=(),
+    skip_bad_episodes=False,  # leave unsound episodes out, instead of an error
     # "frames": every frame is a start (LeRobot); "episodes": one random start
     # per episode per epoch (the original)
     sampling="frames",

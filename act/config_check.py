@@ -47,6 +47,12 @@ def check(config: config_dict.ConfigDict) -> None:
     pair = config.augmentation[name]
     ordered = len(pair) == 2 and pair[0] <= pair[1]
     ranges.require(f"augmentation.{name}", ordered, "a range (low, high)")
+  if not config.environment.name:
+    ranges.require(
+      "evaluation.every_steps",
+      config.evaluation.every_steps == 0,
+      "0 where config.environment.name is empty: there is no simulator",
+    )
   cameras = config.dataset.cameras
   once = len(set(cameras)) == len(cameras)
   ranges.require("dataset.cameras", once, "different cameras")

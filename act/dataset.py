@@ -3,45 +3,68 @@
 States and actions stay in memory (45 kB an episode); of a sample only the
 image is read. A chunk that runs over the end of its episode repeats the last
 action, as LeRobot does, and is marked in `is_pad`; the loss and the network
-never look there. Values are raw: normalisation happens on the device.
+never look there. Values are raw: normalisation happens on the device. Where the
+data come from and in which format is the matter of `act.recordings`.
 
 This module imports no JAX. Grain does, so `make_iterator` imports it late.
 
-Letters: B batch, K chunk, A action, Q state, E episodes, F frames, H, W image.
+Letters: B batch, K chunk, A action, Q state, E episodes, F frames, H, W image;
+O numbers of the environment's state.
 """
 
 import atexit
 import dataclasses
 import os
 import pathlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
+from ml_collections import config_dict
 
 from act import features as features_lib
-from act import image_reader, statistics, storage
 from act import sampling as sampling_lib
+from act import statistics
+from act.recordings import base, metadata, naming, opening
 from carnet import errors
 
-STATES = ("qpos", "qvel")
 SAMPLINGS = sampling_lib.SAMPLINGS
 
 
 @dataclasses.dataclass(frozen=True)
 class Dataset:
-  """An opened dataset; `open` makes it."""
+  """An opened dataset; `open` makes it.
+
+  Attributes:
+    path: where it lies.
+    origin: what opens it again, pinned to a commit if it is of a hub.
+    identity: its name in a passport.
+    revision: the commit, or a digest of the content.
+    features: names and sizes, as the policy has them.
+    statistics: of every feature that has some.
+    metadata: JSON values that travel with the checkpoint.
+    names: what the policy calls a feature -> its name in the data.
+    episodes: the numbers that the data give to the episodes in use.
+    skipped: unsound episodes that were left out.
+  """
 
   path: pathlib.Path
+  origin: str
+  identity: str
+  revision: str | None
   features: features_lib.Features
   statistics: dict[str, statistics.Block]
   metadata: dict[str, Any]
+  names: dict[str, str]
+  episodes: Int[np.ndarray, " E"]
+  skipped: tuple[base.Skipped, ...]
   lengths: Int[np.ndarray, " E"]
   first_frames: Int[np.ndarray, " E"]
   state: Float[np.ndarray, "F Q"]
+  environment_state: Float[np.ndarray, "F O"]
   actions: Float[np.ndarray, "F A"]
-  images: image_reader.ImageReader
+  images: base.Images
 
   @property
   def num_episodes(self) -> int:
@@ -56,7 +79,7 @@ class Dataset:
   def batch(
     self, frames: Int[np.ndarray, " B"], chunk_size: int
   ) -> dict[str, Any]:
-    """Returns images {camera: uint8 [B, H, W, 3]}, state, actions, is_pad."""
+    """Returns images {camera: uint8 [B, H, W, 3]}, vectors, actions, is_pad."""
     episodes = np.searchsorted(self.first_frames, frames, side="right") - 1
     ends = self.first_frames[episodes] + self.lengths[episodes]
     wanted = frames[:, None] + np.arange(chunk_size)  # [B, K]
@@ -68,37 +91,59 @@ class Dataset:
     }
     if self.features.state_size:
       out["state"] = self.state[frames]
+    if self.features.environment_state_size:
+      out["environment_state"] = self.environment_state[frames]
     return out
+
+
+def open_configured(
+  options: config_dict.ConfigDict, path: str | os.PathLike[str] | None = None
+) -> Dataset:
+  """Opens what `config.dataset` names, or the same data moved to `path`."""
+  return open(
+    options.path if path is None else path,
+    options.cameras,
+    options.state,
+    options.episodes,
+    environment_state=options.environment_state,
+    rename=options.rename,
+    skip_bad=options.skip_bad_episodes,
+  )
 
 
 def open(
   path: str | os.PathLike[str],
-  cameras: Sequence[str],
+  cameras: Sequence[str] = naming.ALL,
   state: str = "qpos",
   episodes: int = 0,
+  *,
+  environment_state: str = "",
+  rename: Sequence[str] = (),
+  skip_bad: bool = False,
 ) -> Dataset:
-  """Opens the demonstrations in a directory; UserError when they are unfit.
+  """Opens demonstrations; see `act.recordings.opening` for what `path` may be.
 
-  `state` is "qpos", "qvel" or "" for none; `episodes` takes only the first so
-  many, 0 all. Sizes of files are checked, `storage.verify` checks digests.
+  Args:
+    path: a directory, or "lerobot:..." and the like.
+    cameras: the policy's names of them, in its order; ("*",) is all.
+    state: the policy's name of the vector that it sees, "" for none.
+    episodes: take only the first so many, 0 all.
+    environment_state: the same for the state of the environment.
+    rename: "name in the data => the policy's".
+    skip_bad: leave unsound episodes out.
+
+  Raises:
+    UserError: the data are unfit, or lack something that was asked for.
   """
-  root = pathlib.Path(path)
   if not os.fspath(path):
     raise errors.UserError(
       "config.dataset.path is empty: set it to a directory that "
-      "scripts/collect_demos.py wrote"
+      "scripts/collect_demos.py wrote, or to lerobot:PATH"
     )
-  metadata = storage.read_metadata(root)
-  try:
-    return _open(root, metadata, tuple(cameras), state, episodes)
-  except (
-    *(AttributeError, IndexError, KeyError),
-    *(OverflowError, TypeError, ValueError),
-  ) as error:
-    raise errors.UserError(
-      f"{root / storage.METADATA_FILE}: damaged ({error!r}): delete the "
-      "directory and collect the demonstrations again"
-    ) from error
+  asked = naming.Asked(tuple(cameras), state, environment_state, tuple(rename))
+  options = base.Options(naming.candidates(asked), episodes, skip_bad)
+  found = opening.open(os.fspath(path), options)
+  return _dataset(found, naming.choose(found, asked))
 
 
 def split(
@@ -171,93 +216,62 @@ def _check_sampling(
     )
 
 
-def _open(
-  root: pathlib.Path,
-  metadata: dict[str, Any],
-  cameras: tuple[str, ...],
-  state: str,
-  episodes: int,
-) -> Dataset:
-  known = metadata["cameras"]
-  settings = {"height", "width", "renderer", "shadows", "msaa_samples"}
-  if lacking := settings - metadata["settings"].keys():
-    raise KeyError(f"settings lack {', '.join(sorted(lacking))}")
-  for name in cameras:
-    if name not in known:
-      kind = f"camera in config.dataset.cameras (data: {root})"
-      raise errors.unknown(kind, name, known)
-  if state and state not in STATES:
-    raise errors.unknown("config.dataset.state", state, STATES)
-  table = metadata["episodes"]
-  if not 0 <= episodes <= len(table):
-    raise errors.UserError(
-      f"config.dataset.episodes={episodes}, but '{root}' holds {len(table)}"
-    )
-  count = episodes or len(table)
-  lengths = np.array([row["length"] for row in table[:count]], np.int64)
-  first_frames = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-  total = sum(row["length"] for row in table)
-  if lengths.min(initial=1) < 1 or total != metadata["num_frames"]:
-    raise ValueError(f"{total} frames, not {metadata['num_frames']}")
-  columns = _columns(root, metadata)
-  frames = int(lengths.sum())
-  vectors = columns[state][:frames] if state else np.zeros((frames, 0), "f4")
-  shards = [
-    root / storage.shard_name(metadata["task"], i, len(table))
-    for i in range(count)
-  ]
+def _dataset(found: base.Recording, chosen: naming.Chosen) -> Dataset:
+  vectors = {
+    "state": _vector(found, chosen.state.values()),
+    "environment_state": _vector(found, chosen.environment_state.values()),
+    "action": found.vectors[chosen.action].values,
+  }
+  sizes = {
+    ours: (found.cameras[name].height, found.cameras[name].width, 3)
+    for ours, name in chosen.cameras.items()
+  }
+  images = found.open_images(tuple(chosen.cameras.values()))
   return Dataset(
-    path=root,
+    path=found.path,
+    origin=found.origin,
+    identity=found.identity,
+    revision=found.revision,
     features=features_lib.Features(
-      images=tuple(
-        (name, (known[name]["height"], known[name]["width"], 3))
-        for name in cameras
-      ),
-      action_size=columns["action"].shape[1],
-      state_size=vectors.shape[1],
+      images=tuple(sizes.items()),
+      action_size=vectors["action"].shape[1],
+      state_size=vectors["state"].shape[1],
+      environment_state_size=vectors["environment_state"].shape[1],
     ),
-    statistics=_statistics(root, metadata, cameras, state),
-    metadata=metadata,
-    lengths=lengths,
-    first_frames=first_frames,
-    state=vectors,
-    actions=columns["action"][:frames],
-    images=image_reader.ImageReader(
-      shards, first_frames, {name: known[name] for name in cameras}
-    ),
+    statistics=_statistics(found, chosen, vectors),
+    metadata=metadata.of(found, chosen),
+    names=chosen.all(),
+    episodes=found.episodes,
+    skipped=found.skipped,
+    lengths=found.lengths,
+    first_frames=found.first_frames,
+    state=vectors["state"],
+    environment_state=vectors["environment_state"],
+    actions=vectors["action"],
+    images=naming.renamed(images, chosen.cameras),
   )
 
 
-def _columns(
-  root: pathlib.Path, metadata: dict[str, Any]
-) -> dict[str, np.ndarray]:
-  path = root / storage.LOW_DIMENSIONAL_FILE
-  columns = storage.read_arrays(path)
-  for name, size in metadata["sizes"].items():
-    shape, expected = columns[name].shape, (metadata["num_frames"], size)
-    if shape != expected:
-      raise errors.UserError(
-        f"{path}: '{name}' has shape {shape}, {storage.METADATA_FILE} says "
-        f"{expected}: collect the demonstrations again"
-      )
-  return columns
+def _vector(
+  found: base.Recording, names: Iterable[str]
+) -> Float[np.ndarray, "F D"]:
+  for name in names:
+    return found.vectors[name].values
+  return np.zeros((found.num_frames, 0), np.float32)
 
 
 def _statistics(
-  root: pathlib.Path,
-  metadata: dict[str, Any],
-  cameras: tuple[str, ...],
-  state: str,
+  found: base.Recording,
+  chosen: naming.Chosen,
+  vectors: Mapping[str, Float[np.ndarray, "F D"]],
 ) -> dict[str, statistics.Block]:
-  sources = {f"images/{name}": f"images/{name}" for name in cameras}
-  sources["action"] = "action"
-  if state:
-    sources["state"] = state
-  stored = metadata.get("statistics", {})
-  path = str(root / storage.METADATA_FILE)
-  out = {}
-  for feature, source in sources.items():
-    size = metadata["sizes"].get(source, 3)
-    statistics.check(source, stored.get(source), size, path)
-    out[feature] = stored[source]
-  return out
+  """Vectors: of the frames in use. Images: as they lie with the data."""
+  blocks = {
+    feature: statistics.of_vectors(values)
+    for feature, values in vectors.items()
+    if values.shape[1]
+  }
+  for ours, name in chosen.cameras.items():
+    if stored := found.statistics.get(name):
+      blocks[f"images/{ours}"] = dict(stored)
+  return blocks

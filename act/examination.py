@@ -15,6 +15,7 @@ from ml_collections import config_dict
 from act import config as act_config
 from act import dataset, evaluation, learner
 from act import features as features_lib
+from act.recordings import opening
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import errors, trees
@@ -87,18 +88,22 @@ def _frames(
   directory: pathlib.Path,
   dataset_path: pathlib.Path | None,
 ) -> Any:
-  place = dataset_path or pathlib.Path(config.dataset.path)
-  if dataset_path is None and not place.is_dir():
+  if dataset_path is None and not opening.present(config.dataset.path):
     return None
-  data = dataset.open(
-    place, config.dataset.cameras, config.dataset.state, config.dataset.episodes
-  )
-  if data.metadata != checkpoint_lib.read_json(directory, "dataset.json"):
+  data = dataset.open_configured(config.dataset, dataset_path)
+  if not _is_same(data, checkpoint_lib.read_json(directory, "dataset.json")):
     raise errors.UserError(
-      f"{place} holds other demonstrations than the policy was trained on: "
-      "give --dataset-path"
+      f"{data.origin} holds other demonstrations than the policy was trained "
+      "on: give --dataset-path"
     )
   return functools.partial(_read, config, data)
+
+
+def _is_same(data: dataset.Dataset, stored: dict[str, Any]) -> bool:
+  """Compares with what the checkpoint keeps; data may have moved."""
+  if (source := stored.get("source")) and "format_version" not in stored:
+    return bool(source.get("revision") == data.revision)
+  return data.metadata == stored
 
 
 def _read(
@@ -110,8 +115,10 @@ def _read(
   seen = {f"images/{c}": x for c, x in batch["images"].items()}
   if config.dataset.state:
     seen[config.dataset.state] = batch["state"]
+  if config.dataset.environment_state:
+    seen[config.dataset.environment_state] = batch["environment_state"]
   rows = [{k: x[i] for k, x in seen.items()} for i in range(length)]
-  return subject_lib.Frames(str(data.metadata["task"]), _EPISODE, tuple(rows))
+  return subject_lib.Frames(data.identity, _EPISODE, tuple(rows))
 
 
 def _calibrate(

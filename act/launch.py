@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from ml_collections import config_dict
 
 import act
-from act import dataset, model, storage
+from act import dataset, model
 from carnet import jax_settings, launch, run_context
 from carnet.checkpoint import digest
 
 # what reads demonstrations, besides `launch.LIBRARIES`
 _PACKAGES = (
   *("ml_collections", "grain", "array_record", "pillow", "safetensors"),
+  *("pyarrow", "av", "h5py"),
   *("mujoco", "gym-aloha", "gymnasium"),
 )
 
@@ -44,12 +45,10 @@ def _dataset(
   training: Sequence[int],
   held_out: Sequence[int],
 ) -> run_context.Dataset:
-  # metadata.json lists the sha256 of every other file
-  revision = storage.digest(data.path / storage.METADATA_FILE)["sha256"]
   return run_context.Dataset(
-    id=data.metadata["task"],
+    id=data.identity,
     kind="dataset",
-    revision=revision,
+    revision=data.revision,
     env_versions=dict(data.metadata.get("versions", {})),
     loader_class=f"{dataset.__name__}.{dataset.Dataset.__name__}",
     split={
@@ -58,8 +57,9 @@ def _dataset(
       "validation_fraction": config.dataset.validation_fraction,
       "sampling": config.dataset.sampling,
       "seed": config.seed,
-      "cameras": list(config.dataset.cameras),
-      "state": config.dataset.state,
+      "origin": data.origin,
+      "features": [f"{ours}={name}" for ours, name in data.names.items()],
+      "skipped_episodes": [f"{x.episode}: {x.reason}" for x in data.skipped],
     },
   )
 

@@ -156,8 +156,8 @@ def _observed(
   config: config_dict.ConfigDict, spec: features.Features
 ) -> tuple[str, ...]:
   images = tuple(f"images/{camera}" for camera in spec.cameras)
-  state = config.dataset.state
-  return (*images, state) if state else images
+  vectors = (config.dataset.state, config.dataset.environment_state)
+  return (*images, *filter(None, vectors))
 
 
 def _configured(config: config_dict.ConfigDict) -> Execution:
@@ -183,6 +183,8 @@ def _predict_as_trained(
     batch = {"images": {c: seen[f"images/{c}"] for c in spec.cameras}}
     if config.dataset.state:
       batch["state"] = seen[config.dataset.state]
+    if config.dataset.environment_state:
+      batch["environment_state"] = seen[config.dataset.environment_state]
     return learner.predict(config, spec, statistics, params, buffers, batch)
 
   return predict

@@ -54,13 +54,10 @@ def train(
     UserError: the data do not fit the config, or `workdir` is another run's.
   """
   config_check.check(config)
-  data = dataset.open(
-    config.dataset.path,
-    config.dataset.cameras,
-    config.dataset.state,
-    config.dataset.episodes,
-  )
+  data = dataset.open_configured(config.dataset)
+  config = _settled(config, data)
   agreement.check_environment(config, data)
+  agreement.check_parent(config, data)
   training, held_out = dataset.split(
     data.num_episodes, config.dataset.validation_fraction, config.seed
   )
@@ -120,6 +117,18 @@ def train(
           checkpoint.save(step, metrics=found)
         if stop:
           raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
+
+
+def _settled(
+  config: config_dict.ConfigDict, data: dataset.Dataset
+) -> config_dict.ConfigDict:
+  """Returns the config with the cameras named, and the hub's commit."""
+  settled = config.copy_and_resolve_references()
+  with settled.unlocked():
+    settled.dataset.cameras = data.features.cameras
+    if data.origin.rpartition("@")[0].startswith("lerobot:"):
+      settled.dataset.path = data.origin
+  return settled.lock()
 
 
 def _batches(

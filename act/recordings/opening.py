@@ -10,7 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from act.recordings import base
-from carnet import errors
+from carnet import errors, hub
 
 Open = Callable[[str, base.Options], base.Recording]
 
@@ -21,13 +21,27 @@ def open(origin: str, options: base.Options | None = None) -> base.Recording:
   Raises:
     UserError: there is none, it is unsound, or of a format nobody knows.
   """
-  given = options or base.Options()
-  kind, separator, place = origin.partition(":")
-  if not separator or kind not in KINDS:
-    kind, place = detect(pathlib.Path(origin)), origin
+  kind, place = split(origin)
   if not place:
     raise errors.UserError(f"'{origin}' names no place after the colon")
-  return _opener(kind)(place, given)
+  opener = _opener(kind or detect(pathlib.Path(place)))
+  return opener(place, options or base.Options())
+
+
+def split(origin: str) -> tuple[str, str]:
+  """Returns the kind that `origin` begins with, "" for none, and the place."""
+  kind, separator, place = origin.partition(":")
+  return (kind, place) if separator and kind in KINDS else ("", origin)
+
+
+def present(origin: str) -> bool:
+  """Returns whether the place exists; what is on a hub does."""
+  kind, place = split(origin)
+  if not place:
+    return False
+  return pathlib.Path(place).exists() or (
+    kind == "lerobot" and hub.is_id(place.partition("@")[0])
+  )
 
 
 def detect(path: pathlib.Path) -> str:
