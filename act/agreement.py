@@ -90,7 +90,7 @@ def check_parent(config: config_dict.ConfigDict, data: dataset.Dataset) -> None:
     raise errors.UserError(
       f"{place} takes {theirs}, but of {data.origin} the policy would take "
       f"{ours}: choose with config.dataset.cameras and config.dataset.state, "
-      "or rename with config.dataset.rename=('THEIRS => THE POLICY'S',)"
+      "or rename with config.dataset.rename=('THEIRS => WANTED',)"
     )
 
 

@@ -239,9 +239,13 @@ def test_absent_and_incomplete_data(tmp_path):
 
 
 def test_unknown_names_suggest_the_nearest(tiny_dataset):
-  with pytest.raises(errors.UserError, match=r"camera in .*'topp'.*'top'"):
+  with pytest.raises(
+    errors.UserError, match=r"camera 'topp'.*mean 'top'.*has top, wrist"
+  ):
     dataset.open(tiny_dataset, ("topp",))
-  with pytest.raises(errors.UserError, match=r"state 'qpo'.*'qpos'"):
+  with pytest.raises(
+    errors.UserError, match=r"state 'qpo'.*mean 'qpos'.*has qpos, qvel"
+  ):
     dataset.open(tiny_dataset, ("top",), "qpo")
   data = dataset.open(tiny_dataset, ("top",))
   with pytest.raises(errors.UserError, match=r"sampling 'frame'.*'frames'"):
@@ -299,7 +303,11 @@ def change_metadata(root, change):
 @pytest.mark.parametrize(
   ("change", "message"),
   [
-    (lambda m: m.pop("statistics"), "no statistics of 'images/top'"),
+    (lambda m: m.pop("statistics"), "no statistics of 'action'"),
+    (
+      lambda m: m["statistics"].pop("images/top"),
+      "no statistics of 'images/top'",
+    ),
     (lambda m: m["statistics"].pop("action"), "no statistics of 'action'"),
     (
       lambda m: m["statistics"]["qpos"]["std"].__setitem__(0, float("nan")),
