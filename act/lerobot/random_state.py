@@ -23,15 +23,16 @@ def write(directory: pathlib.Path, seed: int) -> None:
   """Writes the states of Python, numpy and torch after seeding with `seed`."""
   version, python, _ = random.Random(seed).getstate()
   # both seed their Mersenne Twister with 32 bits, by Knuth's recurrence
-  words = np.random.RandomState(seed % 2**32).get_state()[1]
+  state = np.random.RandomState(seed % 2**32).get_state(legacy=False)
+  words = np.asarray(state["state"]["key"])
   tensors = {
     "py_rng_version": np.array([version], np.int64),
     "py_rng_state": np.array(python, np.int64),
-    "np_rng_state_values": np.asarray(words, np.int64),
+    "np_rng_state_values": words.astype(np.int64),
     "np_rng_state_index": np.array([len(words)], np.int64),
     "np_rng_has_gauss": np.zeros(1, np.int64),
     "np_rng_cached_gaussian": np.zeros(1, np.float32),
-    "torch_rng_state": _torch_state(seed, np.asarray(words)),
+    "torch_rng_state": _torch_state(seed, words),
   }
   safetensors.numpy.save_file(tensors, directory / NAME)
 

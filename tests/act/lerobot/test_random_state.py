@@ -32,7 +32,7 @@ def test_tensors_are_those_of_lerobot(tmp_path: pathlib.Path) -> None:
 
 
 # torch 2.11: torch.manual_seed(seed); torch.get_rng_state(), its sha256
-@pytest.mark.parametrize
+@pytest.mark.parametrize(
   ("seed", "sha256"),
   [
     (0, "1ccf17250133dec5e96478acd63e13d728d0dbbabb30389415a302c6f872f81f"),
