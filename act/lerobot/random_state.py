@@ -25,7 +25,7 @@ def write(directory: pathlib.Path, seed: int) -> None:
   # both seed their Mersenne Twister with 32 bits, by Knuth's recurrence
   state = np.random.RandomState(seed % 2**32).get_state(legacy=False)
   words = np.asarray(state["state"]["key"])
-  tensors = {
+  tensors: dict[str, np.ndarray] = {
     "py_rng_version": np.array([version], np.int64),
     "py_rng_state": np.array(python, np.int64),
     "np_rng_state_values": words.astype(np.int64),
