@@ -244,7 +244,7 @@ def test_unknown_names_suggest_the_nearest(tiny_dataset):
   ):
     dataset.open(tiny_dataset, ("topp",))
   with pytest.raises(
-    errors.UserError, match=r"state 'qpo'.*mean 'qpos'.*has qpos, qvel"
+    errors.UserError, match=r"state 'qpo'.*mean 'qpos'.*has action, qpos, qvel"
   ):
     dataset.open(tiny_dataset, ("top",), "qpo")
   data = dataset.open(tiny_dataset, ("top",))
