@@ -33,7 +33,7 @@ _RANGES = {
   "quantile10": ("q10", "q90"),
 }
 MODES = ("identity", "mean_std", *_RANGES)
-_IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 def batch(
@@ -116,8 +116,8 @@ def _offset_and_scale(
   if mode == "identity":
     return None
   if mode == "imagenet" and feature.startswith("images/"):
-    return _numbers(_IMAGENET, "mean", feature), _numbers(
-      _IMAGENET, "std", feature
+    return _numbers(IMAGENET, "mean", feature), _numbers(
+      IMAGENET, "std", feature
     )
   if mode not in MODES:
     known = (*MODES, "imagenet") if feature.startswith("images/") else MODES
