@@ -41,8 +41,14 @@ def complete(
   }
   lengths = [len(episode["reward"]) for episode in facts]
   num_bytes = sum(shard["bytes"] for shard in shards.values())
-  beside = storage.write_tfds_info(
-    root, settings.task, cameras, sizes, lengths, num_bytes
+  from act import tfds_info  # a second of import; workers do without
+
+  beside = tfds_info.write(
+    root,
+    settings.task,
+    tfds_info.features_of(cameras, sizes),
+    lengths,
+    num_bytes,
   )
   files = (storage.LOW_DIMENSIONAL_FILE, *beside)
   storage.write_json(

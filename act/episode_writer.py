@@ -1,7 +1,7 @@
 """Writes one episode as one shard, and gathers its facts on the way."""
 
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from array_record.python import array_record_module
@@ -14,13 +14,18 @@ _COMPRESSION = {"raw": "zstd:1", "jpeg": "uncompressed"}
 
 
 class EpisodeWriter:
-  """Adds time steps to the shard at `path`; `close` returns the facts."""
+  """Adds time steps to the shard at `path`; `close` returns the facts.
+
+  `vectors` are the names in the record of what `add` takes beside the images.
+  """
 
   def __init__(
     self,
     path: pathlib.Path,
     episode_index: int,
     encodings: Mapping[str, image_codec.Encoding],
+    vectors: Sequence[str] = storage.LOW_DIMENSIONAL,
+    quality: int = image_codec.JPEG_QUALITY,
   ):
     worst = "raw" if "raw" in encodings.values() else "jpeg"
     self._writer = array_record_module.ArrayRecordWriter(
@@ -28,10 +33,10 @@ class EpisodeWriter:
     )
     self._episode_index = episode_index
     self._encodings = encodings
+    self._quality = quality
+    self._frame = 0
     self._counts = {name: np.zeros((3, 256), np.int64) for name in encodings}
-    self._rows: dict[str, list[np.ndarray]] = {
-      name: [] for name in storage.LOW_DIMENSIONAL
-    }
+    self._rows: dict[str, list[np.ndarray]] = {name: [] for name in vectors}
 
   def add(
     self,
@@ -42,17 +47,16 @@ class EpisodeWriter:
     is_last: bool,
     is_terminal: bool,
   ) -> None:
-    """Appends one step; `vectors` are qpos, qvel, action and the reward."""
-    frame = len(self._rows["reward"])
-    row = {
-      name: np.asarray(vectors[name], np.float32)
-      for name in storage.LOW_DIMENSIONAL
-    }
+    """Appends one step."""
+    frame = self._frame
+    row = {name: np.asarray(vectors[name], np.float32) for name in self._rows}
     for name, value in row.items():
       self._rows[name].append(value)
     encoded = {}
     for name, encoding in self._encodings.items():
-      encoded[f"images/{name}"] = image_codec.encode(images[name], encoding)
+      encoded[f"images/{name}"] = image_codec.encode(
+        images[name], encoding, self._quality
+      )
       if frame % statistics.EVERY_FRAMES == 0:
         self._counts[name] += statistics.count(images[name])
     flags = {
@@ -64,6 +68,7 @@ class EpisodeWriter:
     }
     # Images first: a reader finds them without walking over the rest.
     self._writer.write(example.encode({**encoded, **row, **flags}))
+    self._frame += 1
 
   def close(self) -> dict[str, np.ndarray]:
     """Finishes the shard; returns its vectors [T, D] and image counts."""

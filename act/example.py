@@ -13,6 +13,7 @@ record without parsing the rest (https://protobuf.dev/programming-guides/encodin
 from collections.abc import Mapping
 
 import numpy as np
+from jaxtyping import Float
 
 _FIRST, _SECOND, _THIRD = b"\x0a", b"\x12", b"\x1a"  # length-delimited fields
 
@@ -28,6 +29,15 @@ def encode(features: Mapping[str, bytes | np.ndarray]) -> bytes:
 
 def find(record: bytes, name: str) -> bytes:
   """Returns the bytes stored under `name`; ValueError when there are none."""
+  return _find(record, name, _FIRST)
+
+
+def find_floats(record: bytes, name: str) -> Float[np.ndarray, " N"]:
+  """Returns the numbers stored under `name`; ValueError when there are none."""
+  return np.frombuffer(_find(record, name, _SECOND), "<f4")
+
+
+def _find(record: bytes, name: str, kind: bytes) -> bytes:
   key = name.encode()
   try:
     position, end = _open(record, 0, _FIRST)  # the Features message
@@ -35,7 +45,7 @@ def find(record: bytes, name: str) -> bytes:
       start, after = _open(record, position, _FIRST)  # one map entry
       key_start, key_end = _open(record, start, _FIRST)
       if record[key_start:key_end] == key:
-        for tag in (_SECOND, _FIRST, _FIRST):  # Feature, BytesList, value
+        for tag in (_SECOND, kind, _FIRST):  # Feature, its list, value
           key_end, stop = _open(record, key_end, tag)
         return record[key_end:stop]
       position = after

@@ -19,12 +19,16 @@ def choose(height: int, width: int) -> Encoding:
   return "raw" if height * width < _RAW_BELOW_PIXELS else "jpeg"
 
 
-def encode(image: UInt8[np.ndarray, "H W 3"], encoding: Encoding) -> bytes:
-  """Returns the stored bytes of a frame."""
+def encode(
+  image: UInt8[np.ndarray, "H W 3"],
+  encoding: Encoding,
+  quality: int = JPEG_QUALITY,
+) -> bytes:
+  """Returns the stored bytes of a frame; `quality` is that of a JPEG."""
   if encoding == "raw":
     return image.tobytes()
   buffer = io.BytesIO()
-  Image.fromarray(image).save(buffer, "JPEG", quality=JPEG_QUALITY)
+  Image.fromarray(image).save(buffer, "JPEG", quality=quality)
   return buffer.getvalue()
 
 

@@ -10,6 +10,11 @@
 One record holds images/CAMERA, qpos, qvel, action, reward, is_first, is_last,
 is_terminal, episode_index and frame_index. The observation comes before the
 action, the reward follows it.
+
+A cache (scripts/convert.py cache, format 2) has the same files. Its records
+hold images/CAMERA and vectors/NAME, as the source calls them, the flags, the
+number that the source gives to the episode, and frame_index; its .npz holds
+vectors/NAME.
 """
 
 import contextlib
@@ -18,6 +23,7 @@ import hashlib
 import json
 import os
 import pathlib
+import re
 import zipfile
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -27,10 +33,13 @@ import numpy as np
 from carnet import errors
 
 FORMAT_VERSION = 1
+CACHE_VERSION = 2
 LOW_DIMENSIONAL = ("qpos", "qvel", "action", "reward")
 LOW_DIMENSIONAL_FILE = "low_dimensional.npz"
 METADATA_FILE = "metadata.json"
 TEMPORARY = ".tmp"
+CACHING = ".caching"  # unfinished business of scripts/convert.py cache
+_MOST_JSON_BYTES = 256 * 2**20
 _REFUSALS = [
   os.strerror(number)
   for number in (
@@ -45,7 +54,8 @@ _REFUSALS = [
 
 def name_of(task: str) -> str:
   """Returns the dataset's name for TensorFlow Datasets."""
-  return task.replace("/", "_")
+  name = re.sub(r"\W", "_", task, flags=re.ASCII)
+  return name if name[:1].isalpha() else f"data_{name}"
 
 
 def shard_name(task: str, index: int, count: int) -> str:
@@ -99,8 +109,10 @@ def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
 def read_json(path: pathlib.Path) -> dict[str, Any]:
   """Returns the JSON object in a file; UserError when it is broken."""
   try:
+    if path.stat().st_size > _MOST_JSON_BYTES:
+      raise ValueError(f"over {_MOST_JSON_BYTES >> 20} MiB")
     content = json.loads(path.read_text())
-  except (OSError, ValueError) as error:
+  except (OSError, ValueError, RecursionError) as error:
     raise errors.UserError(f"{path}: unreadable ({error})") from error
   if not isinstance(content, dict):
     raise errors.UserError(f"{path}: no JSON object")
@@ -122,79 +134,16 @@ def read_arrays(path: pathlib.Path) -> dict[str, np.ndarray]:
     raise errors.UserError(f"{path}: unreadable ({error})") from error
 
 
-def write_tfds_info(
-  directory: pathlib.Path,
-  task: str,
-  cameras: Mapping[str, Mapping[str, Any]],
-  sizes: Mapping[str, int],
-  shard_lengths: list[int],
-  num_bytes: int,
-) -> tuple[str, ...]:
-  """Writes what TensorFlow Datasets reads; returns the names of the files."""
-  import tensorflow_datasets as tfds  # a second of import; workers do without
-
-  info = tfds.core.DatasetInfo(
-    builder=tfds.core.dataset_info.DatasetIdentity(
-      name=name_of(task),
-      version=tfds.core.Version(f"{FORMAT_VERSION}.0.0"),
-      data_dir=os.fspath(directory),
-      module_name="",
-    ),
-    features=tfds_features(cameras, sizes),
-    description=f"Scripted demonstrations of {task}; see {METADATA_FILE}.",
-  )
-  info.set_file_format(tfds.core.FileFormat.ARRAY_RECORD)
-  template = tfds.core.ShardedFileTemplate(
-    data_dir=os.fspath(directory),
-    dataset_name=name_of(task),
-    split="train",
-    filetype_suffix="array_record",
-  )
-  split = tfds.core.SplitInfo(
-    name="train",
-    shard_lengths=shard_lengths,
-    num_bytes=num_bytes,
-    filename_template=template,
-  )
-  info.set_splits(tfds.core.splits.SplitDict([split]))
-  with naming_a_full_disk(directory):
-    info.write_to_directory(os.fspath(directory))
-  return ("dataset_info.json", "features.json")
-
-
-def tfds_features(
-  cameras: Mapping[str, Mapping[str, Any]], sizes: Mapping[str, int]
-) -> Any:
-  """Returns the `tfds.features.FeaturesDict` of one record."""
-  import tensorflow_datasets as tfds
-
-  images = {}
-  for name, camera in cameras.items():
-    shape = (camera["height"], camera["width"], 3)
-    images[name] = (
-      tfds.features.Image(shape=shape, encoding_format="jpeg")
-      if camera["encoding"] == "jpeg"
-      else tfds.features.Tensor(shape=shape, dtype=np.uint8, encoding="bytes")
-    )
-  return tfds.features.FeaturesDict(
-    {
-      "images": images,
-      **{
-        name: tfds.features.Tensor(shape=(size,), dtype=np.float32)
-        for name, size in sizes.items()
-      },
-      "reward": tfds.features.Scalar(np.float32),
-      "is_first": tfds.features.Scalar(np.bool_),
-      "is_last": tfds.features.Scalar(np.bool_),
-      "is_terminal": tfds.features.Scalar(np.bool_),
-      "episode_index": tfds.features.Scalar(np.int64),
-      "frame_index": tfds.features.Scalar(np.int64),
-    }
-  )
-
-
 def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
   """Returns metadata.json once every file has its size; UserError if not."""
+  metadata = read_unchecked(directory)
+  for name, facts in metadata["files"].items():
+    check_file(directory, name, facts)
+  return metadata
+
+
+def read_unchecked(directory: pathlib.Path) -> dict[str, Any]:
+  """Returns metadata.json, whatever became of the other files."""
   path = directory / METADATA_FILE
   if not directory.is_dir():
     raise errors.UserError(
@@ -202,21 +151,20 @@ def read_metadata(directory: pathlib.Path) -> dict[str, Any]:
       f"--directory={directory}, or set config.dataset.path"
     )
   if not path.is_file():
+    door = "convert.py cache" if _is_cache(directory) else "collect_demos.py"
     raise errors.UserError(
       f"'{directory}' holds no complete demonstrations ({METADATA_FILE} is "
-      "absent): run scripts/collect_demos.py again to finish them"
+      f"absent): run scripts/{door} again to finish them"
     )
   metadata = read_json(path)
   version = metadata.get("format_version")
-  if version != FORMAT_VERSION:
+  if version not in (FORMAT_VERSION, CACHE_VERSION):
     raise errors.UserError(
-      f"{path}: format {version}, this version reads {FORMAT_VERSION}"
+      f"{path}: format {version}, this version reads {FORMAT_VERSION} and "
+      f"{CACHE_VERSION}"
     )
-  try:
-    for name, facts in metadata["files"].items():
-      _check_size(directory / name, facts["bytes"])
-  except (KeyError, TypeError, AttributeError) as error:
-    raise errors.UserError(f"{path}: damaged, no {error}") from error
+  if not isinstance(metadata.get("files"), dict):
+    raise errors.UserError(f"{path}: damaged, no 'files'")
   return metadata
 
 
@@ -231,11 +179,31 @@ def verify(directory: str | os.PathLike[str]) -> None:
       )
 
 
-def _check_size(path: pathlib.Path, size: int) -> None:
+def check_file(
+  directory: pathlib.Path, name: str, facts: Mapping[str, Any]
+) -> None:
+  """Raises UserError unless the file is there, within, and has its size."""
+  path = directory / name
+  if pathlib.PurePath(name).name != name:
+    raise errors.UserError(
+      f"{directory / METADATA_FILE}: damaged, '{name}' is no name of a file"
+    )
+  try:
+    size = facts["bytes"]
+  except (KeyError, TypeError) as error:
+    raise errors.UserError(
+      f"{directory / METADATA_FILE}: damaged, no size of '{name}'"
+    ) from error
   if not path.is_file():
     raise errors.UserError(f"{path}: missing; collect the demonstrations again")
+  if path.is_symlink() and path.resolve().parent != directory.resolve():
+    raise errors.UserError(f"{path}: a link out of its directory is not read")
   if path.stat().st_size != size:
     raise errors.UserError(
       f"{path}: {path.stat().st_size} bytes where {size} were written: "
       "truncated or altered; delete the directory and collect again"
     )
+
+
+def _is_cache(directory: pathlib.Path) -> bool:
+  return (directory / CACHING).is_dir()

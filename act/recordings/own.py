@@ -2,10 +2,9 @@
 
 Those of scripts/collect_demos.py hold the vectors qpos, qvel and action; those
 of scripts/convert.py cache the vectors, names and tasks of what they repack.
-
-Letters: D dimensions, E episodes, F frames.
 """
 
+import functools
 import pathlib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,12 +12,8 @@ from typing import Any
 import numpy as np
 
 from act import image_reader, statistics, storage
-from act.recordings import base
+from act.recordings import base, own_layout
 from carnet import errors
-
-_FORMAT = "carnet array_record v{}"
-# what `act.launch` wants to know of a simulator
-_SETTINGS = {"height", "width", "renderer", "shadows", "msaa_samples"}
 
 
 def open(place: str, options: base.Options) -> base.Recording:
@@ -32,8 +27,10 @@ def open(place: str, options: base.Options) -> base.Recording:
       "scripts/collect_demos.py wrote"
     )
   root = pathlib.Path(place)
-  metadata = storage.read_metadata(root)
+  metadata = storage.read_unchecked(root)
   try:
+    for name in set(metadata["files"]) - own_layout.shards(metadata):
+      storage.check_file(root, name, metadata["files"][name])
     return _open(root, metadata, options)
   except (
     *(AttributeError, IndexError, KeyError),
@@ -48,87 +45,124 @@ def open(place: str, options: base.Options) -> base.Recording:
 def _open(
   root: pathlib.Path, metadata: dict[str, Any], options: base.Options
 ) -> base.Recording:
-  cameras = metadata["cameras"]
-  if lacking := _SETTINGS - metadata["settings"].keys():
-    raise KeyError(f"settings lack {', '.join(sorted(lacking))}")
-  wanted = [x for x in cameras if x in (options.cameras or cameras)]
-  table = metadata["episodes"]
+  layout = own_layout.of(metadata)
+  table = layout.episodes
   if not 0 <= options.episodes <= len(table):
     raise errors.UserError(
       f"config.dataset.episodes={options.episodes}, but '{root}' holds "
       f"{len(table)}"
     )
-  total = sum(row["length"] for row in table)
-  if total != metadata["num_frames"] or min(row["length"] for row in table) < 1:
-    raise ValueError(f"{total} frames, not {metadata['num_frames']}")
-  vectors = _vectors(root, metadata)
-  _check_statistics(root, metadata, wanted)
-  rows = table[: options.episodes or len(table)]
-  lengths = np.array([row["length"] for row in rows], np.int64)
-  frames = int(lengths.sum())
-  shards = [
-    root / storage.shard_name(metadata["task"], i, len(table))
-    for i in range(len(rows))
+  wanted = [
+    name
+    for name in layout.cameras
+    if options.cameras is None or name in options.cameras
   ]
-  first_frames = np.concatenate([[0], np.cumsum(lengths)[:-1]])
-
-  def open_images(names: Sequence[str]) -> base.Images:
-    for name in names:
-      if name not in cameras:
-        raise errors.unknown(f"camera (data: {root})", name, cameras)
-    return image_reader.ImageReader(
-      shards, first_frames, {name: cameras[name] for name in names}
-    )
-
+  vectors = _vectors(root, layout)
+  _check_statistics(root, layout, wanted)
+  used, skipped = _sound(root, metadata, layout, vectors, options)
+  frames = np.concatenate([_frames(table[index]) for index in used])
+  lengths = np.array([table[index].length for index in used], np.int64)
+  images = functools.partial(
+    _open_images, root, layout, [table[index].shard for index in used], lengths
+  )
   return base.Recording(
     origin=str(root),
     path=root,
-    identity=metadata["task"],
-    format=_FORMAT.format(metadata["format_version"]),
+    identity=layout.identity,
+    format=layout.format,
     revision=storage.digest(root / storage.METADATA_FILE)["sha256"],
-    fps=float(metadata["control_hz"]),
+    fps=layout.fps,
     cameras={
       name: base.Camera(height=camera["height"], width=camera["width"])
-      for name, camera in cameras.items()
+      for name, camera in layout.cameras.items()
     },
     vectors={
-      name: base.Vector(values[:frames]) for name, values in vectors.items()
+      name: base.Vector(values[frames], layout.dimensions[name])
+      for name, values in vectors.items()
     },
     lengths=lengths,
-    episodes=np.arange(len(rows)),
-    tasks=(metadata["task"],) * len(rows),
-    statistics={
-      name.removeprefix("images/"): block
-      for name, block in metadata["statistics"].items()
-    },
-    skipped=(),
+    episodes=np.array([table[index].number for index in used], np.int64),
+    tasks=tuple(table[index].task for index in used),
+    statistics=layout.normalizing,
+    skipped=(*layout.skipped, *skipped),
     details=metadata,
-    open_images=open_images,
+    open_images=images,
   )
 
 
+def _open_images(
+  root: pathlib.Path,
+  layout: own_layout.Layout,
+  shards: Sequence[str],
+  lengths: np.ndarray,
+  names: Sequence[str],
+) -> base.Images:
+  for name in names:
+    if name not in layout.cameras:
+      raise errors.unknown(f"camera (data: {root})", name, layout.cameras)
+  return image_reader.ImageReader(
+    [root / shard for shard in shards],
+    np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
+    {name: layout.cameras[name] for name in names},
+  )
+
+
+def _sound(
+  root: pathlib.Path,
+  metadata: Mapping[str, Any],
+  layout: own_layout.Layout,
+  vectors: Mapping[str, np.ndarray],
+  options: base.Options,
+) -> tuple[list[int], list[base.Skipped]]:
+  """Returns which of the asked episodes are sound, and what ails the others."""
+  used: list[int] = []
+  skipped: list[base.Skipped] = []
+  for index in range(options.episodes or len(layout.episodes)):
+    episode = layout.episodes[index]
+    try:
+      storage.check_file(root, episode.shard, metadata["files"][episode.shard])
+      for name, values in vectors.items():
+        if not np.isfinite(values[_frames(episode)]).all():
+          raise errors.UserError(
+            f"{root / storage.LOW_DIMENSIONAL_FILE}: '{name}' of episode "
+            f"{episode.number} holds NaN or infinity"
+          )
+      used.append(index)
+    except errors.UserError as error:
+      if not options.skip_bad:
+        raise
+      skipped.append(base.Skipped(episode.number, str(error)))
+  if not used:
+    raise errors.UserError(f"'{root}' holds no sound episode")
+  return used, skipped
+
+
+def _frames(episode: own_layout.Episode) -> np.ndarray:
+  return np.arange(episode.first_frame, episode.first_frame + episode.length)
+
+
 def _vectors(
-  root: pathlib.Path, metadata: Mapping[str, Any]
+  root: pathlib.Path, layout: own_layout.Layout
 ) -> dict[str, np.ndarray]:
   path = root / storage.LOW_DIMENSIONAL_FILE
   columns = storage.read_arrays(path)
-  for name, size in metadata["sizes"].items():
-    shape, expected = columns[name].shape, (metadata["num_frames"], size)
+  for name, size in layout.sizes.items():
+    shape = columns[layout.column(name)].shape
+    expected = (layout.num_frames, size)
     if shape != expected:
       raise errors.UserError(
         f"{path}: '{name}' has shape {shape}, {storage.METADATA_FILE} says "
         f"{expected}: collect the demonstrations again"
       )
-  return {name: columns[name] for name in metadata["sizes"]}
+  return {name: columns[layout.column(name)] for name in layout.sizes}
 
 
 def _check_statistics(
-  root: pathlib.Path, metadata: Mapping[str, Any], cameras: Sequence[str]
+  root: pathlib.Path, layout: own_layout.Layout, cameras: Sequence[str]
 ) -> None:
-  stored = metadata.get("statistics", {})
   path = str(root / storage.METADATA_FILE)
-  for name, size in metadata["sizes"].items():
-    statistics.check(name, stored.get(name), size, path)
+  for name, size in layout.sizes.items():
+    statistics.check(name, layout.statistics.get(name), size, path)
   for name in cameras:
-    feature = f"images/{name}"
-    statistics.check(feature, stored.get(feature), 3, path)
+    key = layout.key(name)
+    statistics.check(key, layout.statistics.get(name), 3, path)

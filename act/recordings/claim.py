@@ -1,0 +1,83 @@
+"""A directory that one process fills, over as many runs as it takes."""
+
+import contextlib
+import fcntl
+import pathlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from act import storage
+from carnet import errors
+
+_SETTINGS_FILE = "settings.json"
+
+
+@contextlib.contextmanager
+def claimed(
+  work: pathlib.Path, asked: Mapping[str, Any], swept: pathlib.Path
+) -> Iterator[None]:
+  """Holds the `work` directory for this process, making it where it lacks.
+
+  Args:
+    work: where unfinished things lie.
+    asked: what is made; the next run must ask for the same.
+    swept: where half-written files of a killed run lie too.
+
+  Raises:
+    UserError: another process holds it, or it was begun with other settings.
+  """
+  try:
+    work.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(
+      f"cannot create '{work.parent}': {error.strerror}"
+    ) from error
+  with (work / "lock").open("w") as lock:
+    try:
+      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+      raise errors.UserError(
+        f"another run is writing into '{work.parent}': wait for it"
+      ) from error
+    for folder in {work, swept}:
+      for path in folder.glob(f".*{storage.TEMPORARY}"):
+        path.unlink()
+    path = work / _SETTINGS_FILE
+    if path.exists():
+      compare(work.parent, storage.read_json(path), asked)
+    else:
+      storage.write_json(path, asked)
+    yield
+
+
+def refuse_others(root: pathlib.Path, work: pathlib.Path) -> None:
+  """Raises UserError where `root` is a file or holds something else."""
+  if root.exists() and not root.is_dir():
+    raise errors.UserError(f"'{root}' is a file, not a directory")
+  if root.exists() and any(root.iterdir()) and not work.is_dir():
+    raise errors.UserError(
+      f"'{root}' is not empty and holds nothing that this command began: "
+      "choose another --out"
+    )
+
+
+def compare(
+  root: pathlib.Path, stored: Mapping[str, Any], asked: Mapping[str, Any]
+) -> None:
+  """Raises UserError naming what differs from what was begun or made."""
+  differing = [name for name in asked if stored.get(name) != asked[name]]
+  if "source" in differing:
+    raise errors.UserError(
+      f"'{root}' was made of other data ({stored.get('source')}) than asked "
+      f"now ({asked['source']}), or they changed since: choose another --out "
+      "or delete it"
+    )
+  if differing:
+    told = "; ".join(
+      f"{name} is {stored.get(name)!r} there, {asked[name]!r} was asked"
+      for name in differing
+    )
+    raise errors.UserError(
+      f"'{root}' was begun otherwise ({told}): choose another --out or delete "
+      "it"
+    )
