@@ -45,6 +45,7 @@ class Dataset:
     statistics: of every feature that has some.
     metadata: JSON values that travel with the checkpoint.
     names: what the policy calls a feature -> its name in the data.
+    dimensions: names of the numbers of an action; () where unknown.
     episodes: the numbers that the data give to the episodes in use.
     skipped: unsound episodes that were left out.
   """
@@ -57,6 +58,7 @@ class Dataset:
   statistics: dict[str, statistics.Block]
   metadata: dict[str, Any]
   names: dict[str, str]
+  dimensions: tuple[str, ...]
   episodes: Int[np.ndarray, " E"]
   skipped: tuple[base.Skipped, ...]
   lengths: Int[np.ndarray, " E"]
@@ -65,6 +67,11 @@ class Dataset:
   environment_state: Float[np.ndarray, "F O"]
   actions: Float[np.ndarray, "F A"]
   images: base.Images
+
+  @property
+  def is_ours(self) -> bool:
+    """Whether it is of our own layout, the fastest to read."""
+    return "format_version" in self.metadata
 
   @property
   def num_episodes(self) -> int:
@@ -241,6 +248,7 @@ def _dataset(found: base.Recording, chosen: naming.Chosen) -> Dataset:
     statistics=_statistics(found, chosen, vectors),
     metadata=metadata.of(found, chosen),
     names=chosen.all(),
+    dimensions=found.vectors[chosen.action].names,
     episodes=found.episodes,
     skipped=found.skipped,
     lengths=found.lengths,

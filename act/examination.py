@@ -101,9 +101,10 @@ def _frames(
 
 def _is_same(data: dataset.Dataset, stored: dict[str, Any]) -> bool:
   """Compares with what the checkpoint keeps; data may have moved."""
-  if (source := stored.get("source")) and "format_version" not in stored:
-    return bool(source.get("revision") == data.revision)
-  return data.metadata == stored
+  if data.is_ours:
+    return data.metadata == stored
+  source = stored.get("source", {})
+  return bool(source.get("revision") == data.revision)
 
 
 def _read(

@@ -18,6 +18,7 @@ from ml_collections import config_dict
 from act import (
   agreement,
   config_check,
+  data_wait,
   dataset,
   features,
   launch,
@@ -100,13 +101,15 @@ def train(
       config.total_steps,
       config.checkpoint.every_seconds,
     )
+    waiting = data_wait.Meter(batches)
+    advice = data_wait.Advice(data.origin, data.is_ours)
     with (
-      contextlib.closing(_Log(config, workdir, first)) as log,
+      contextlib.closing(_Log(config, workdir, first, waiting, advice)) as log,
       progress.bar("training", config.total_steps, first) as bar,
     ):
       bar.update(first, "compiling, takes seconds to minutes")
       for step in range(first + 1, config.total_steps + 1):
-        batch = jax.device_put(next(batches), over_batch)
+        batch = jax.device_put(waiting.next(), over_batch)
         agent.value, scalars = train_step(agent.value, batch)
         bar.update(step, log(step, scalars))
         found = measure(step, agent.value)
@@ -197,8 +200,14 @@ class _Log:
   """Metrics of the run: a line every so many steps, a note for the bar."""
 
   def __init__(
-    self, config: config_dict.ConfigDict, workdir: pathlib.Path, step: int
+    self,
+    config: config_dict.ConfigDict,
+    workdir: pathlib.Path,
+    step: int,
+    waiting: data_wait.Meter,
+    advice: data_wait.Advice,
   ) -> None:
+    self._waiting, self._advice = waiting, advice
     self._writer = metrics.open_writer(workdir, step)
     self._at = clock.Every(config.log_every_steps, config.total_steps)
     self._step, self._time = step, time.monotonic()
@@ -213,7 +222,11 @@ class _Log:
     now = time.monotonic()
     rate = (step - self._step) / max(now - self._time, 1e-9)
     self._step, self._time = step, now
-    self.write(step, values | {"train/steps_per_second": rate})
+    share = self._waiting.share()
+    timing = {"train/steps_per_second": rate, "train/data_wait": share}
+    self.write(step, values | timing)
+    if said := self._advice(share):
+      print(said)
     self._note = f"l1 {values['train/l1']:.3f}, {rate:.1f} steps/s"
     return self._note
 

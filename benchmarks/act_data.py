@@ -17,7 +17,7 @@ from collections.abc import Sequence
 import jax
 from absl import flags
 
-from act import dataset, demonstrations
+from act import dataset, demonstrations, storage
 from carnet import cli
 
 _DIRECTORY = flags.DEFINE_string(
@@ -51,7 +51,7 @@ def main(argv: Sequence[str]) -> None:
 
 def measure(directory: pathlib.Path, batch_size: int) -> None:
   """Prints samples/s, wall and CPU milliseconds of a sample."""
-  cameras = dataset.storage.read_metadata(directory)["cameras"]
+  cameras = storage.read_metadata(directory)["cameras"]
   data = dataset.open(directory, tuple(cameras))
   batches = dataset.make_iterator(
     data,

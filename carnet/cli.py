@@ -50,7 +50,7 @@ def _fail(message: str) -> None:
 
 def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
   try:
-    rest = flags.FLAGS(list(argv))
+    rest = flags.FLAGS([argv[0], *map(_underscored, argv[1:])])
   except (AttributeError, KeyError) as error:
     # ml_collections names the key and the nearest one, quoted twice over
     message = str(error).replace("\\n", ": ").translate({39: None, 92: None})
@@ -61,6 +61,16 @@ def _parse_flags(argv: Sequence[str], positional: bool) -> list[str]:
   if len(rest) > 1 and not positional:
     _fail(f"unexpected argument '{rest[1]}': flags are written --name=value")
   return rest
+
+
+def _underscored(word: str) -> str:
+  """Returns --skip-bad-episodes as --skip_bad_episodes, if that is a flag."""
+  name, equals, value = word.partition("=")
+  flag = name.lstrip("-").replace("-", "_")
+  known = flag in flags.FLAGS or flag.removeprefix("no") in flags.FLAGS
+  if not name.startswith("--") or "-" not in name[2:] or not known:
+    return word
+  return f"--{flag}{equals}{value}"
 
 
 def _check_config_file() -> None:

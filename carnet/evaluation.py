@@ -105,15 +105,9 @@ def evaluate(
   if video_height < 16 or video_height % 2:
     raise errors.UserError(f"video_height {video_height}: even, 16 or more")
   loaded = load()
-  if output is not None:
-    _check_outside(output, loaded.step_directory)
   manifest = directory.read_manifest(loaded.step_directory)
   step = manifest.step
-  output = output or _beside(loaded.step_directory) / f"{step:09d}"
-  try:
-    output.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(f"cannot write {output}: {error}") from error
+  output = make_output(loaded.step_directory, output, f"{step:09d}")
   found = run(
     loaded.policy, loaded.make_env, seeds, loaded.max_steps, loaded.limit
   )
@@ -127,6 +121,24 @@ def evaluate(
   found.write(results, facts | loaded.facts | {"seconds": round(seconds, 1)})
   films = film(loaded, found, output, videos, video_height)
   return Report(loaded.step_directory, step, found, results, films, seconds)
+
+
+def make_output(
+  step_directory: pathlib.Path, asked: pathlib.Path | None, name: str
+) -> pathlib.Path:
+  """Returns the directory of results, made: as asked, or beside the step.
+
+  Raises:
+    UserError: it cannot be made, or lies within a checkpoint.
+  """
+  if asked is not None:
+    _check_outside(asked, step_directory)
+  output = asked or _beside(step_directory) / name
+  try:
+    output.mkdir(parents=True, exist_ok=True)
+  except OSError as error:
+    raise errors.UserError(f"cannot write {output}: {error}") from error
+  return output
 
 
 def _check_outside(output: pathlib.Path, step_directory: pathlib.Path) -> None:

@@ -1,6 +1,10 @@
 """Evaluates a checkpoint in simulation; it needs the checkpoint alone.
 
 scripts/eval.py --checkpoint=runs/quickstart --episodes=50
+scripts/eval.py --checkpoint=runs/so101
+
+A policy of a robot, which has no simulator, is compared with what was recorded:
+held-out episodes of its data, or all of --dataset.
 
 The policy is fed as its passport says, and a checkpoint whose passport does not
 validate is refused: a number measured with a wrong feed is worse than none.
@@ -20,7 +24,12 @@ from scripts import families
 _CHECKPOINT = flags.DEFINE_string(
   "checkpoint", None, "A step directory, or a workdir for its newest step."
 )
-_EPISODES = flags.DEFINE_integer("episodes", 50, "How many seeds.", 1)
+_EPISODES = flags.DEFINE_integer(
+  "episodes", 50, "How many seeds, or recorded episodes at most.", 1
+)
+_DATASET = flags.DEFINE_string(
+  "dataset", "", "ACT: compare with these recordings, such as lerobot:PATH."
+)
 _FIRST_SEED = flags.DEFINE_integer("first_seed", 0, "Seeds count from here.", 0)
 _N_ACTION_STEPS = flags.DEFINE_integer(
   "n_action_steps", None, "ACT: actions executed per query; else as trained.", 1
@@ -63,6 +72,9 @@ def main(argv: Sequence[str]) -> None:
   del argv
   families.import_modules()
   path = pathlib.Path(str(_CHECKPOINT.value))
+  if _is_open_loop(path):
+    _compare_with_recordings(path)
+    return
   report = evaluation.evaluate(
     functools.partial(_load, path, _overrides(path)),
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
@@ -71,6 +83,28 @@ def main(argv: Sequence[str]) -> None:
     video_height=_VIDEO_HEIGHT.value,
   )
   evaluation.print_report(report)
+
+
+def _is_open_loop(path: pathlib.Path) -> bool:
+  """Tells whether there is no simulator, or recordings were named."""
+  if _family(path) != "act":
+    if _DATASET.value:
+      raise errors.UserError(f"--dataset is an option of act; {path} is not")
+    return False
+  config = checkpoint.read_json(directory.resolve(path), "config.json")
+  return bool(_DATASET.value or not config["environment"]["name"])
+
+
+def _compare_with_recordings(path: pathlib.Path) -> None:
+  from act import open_loop, open_loop_report
+
+  report = open_loop.evaluate(
+    _load(path, _overrides(path)),
+    _DATASET.value,
+    _EPISODES.value,
+    pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
+  )
+  open_loop_report.show(report)
 
 
 def _family(path: pathlib.Path) -> str:

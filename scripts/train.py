@@ -21,6 +21,12 @@ _WORKDIR = flags.DEFINE_string(
 _DRY_RUN = flags.DEFINE_bool(
   "dry_run", False, "Check, show what from_checkpoint restores, write nothing."
 )
+_SKIP_BAD = flags.DEFINE_bool(
+  "skip_bad_episodes",
+  False,
+  "ACT: leave unsound episodes out, list them in the passport; the same as "
+  "--config.dataset.skip_bad_episodes.",
+)
 _PASSPORT = flags.DEFINE_bool(
   "passport", True, "Issue the passport of the last checkpoint at the end."
 )
@@ -35,7 +41,11 @@ def main(argv: Sequence[str]) -> None:
   if families.of(config) == "act":
     from act import train as act_train
 
+    if _SKIP_BAD.value:
+      config.dataset.skip_bad_episodes = True
     act_train.train(config, workdir, _DRY_RUN.value)
+  elif _SKIP_BAD.value:
+    raise errors.UserError("--skip_bad_episodes: DreamerV3 reads no episodes")
   else:
     from dreamer import train as dreamer_train
 

@@ -14,7 +14,7 @@ import numpy as np
 from carnet import errors
 from carnet.checkpoint import documents, plain_file
 
-_PICTURES = "observation.images."
+PICTURES = "observation.images."
 _LARGEST_BYTES = 1 << 26
 
 
@@ -56,6 +56,7 @@ def read(path: pathlib.Path) -> Facts:
   Raises:
     UserError: there is none, or its papers are unsound.
   """
+  path = pathlib.Path(str(path).removeprefix("lerobot:"))
   try:
     if (path / "metadata.json").is_file():
       return _ours(path)
@@ -92,7 +93,7 @@ def _lerobot(path: pathlib.Path) -> Facts:
   cameras, vectors = {}, {}
   for name, row in found["features"].items():
     if row["dtype"] in ("video", "image"):
-      cameras[name.removeprefix(_PICTURES)] = _picture(row)
+      cameras[name.removeprefix(PICTURES)] = _picture(row)
     elif len(row["shape"]) == 1:
       vectors[name] = int(row["shape"][0])
   return Facts(

@@ -98,6 +98,15 @@ def test_words_reach_main_where_they_are_wanted():
   assert "Did you mean: loud" in done.stderr
 
 
+def test_dashes_within_a_flag_are_underscores():
+  script = WORDS.replace('"loud"', '"very_loud"')
+  for flag, said in (("--very-loud", True), ("--novery-loud", False)):
+    assert _run("a", flag, script=script).stdout == f"{said} ['a']\n"
+  done = _run("a-b", "--very-lood", script=script)
+  assert done.returncode == 2
+  assert "very-lood" in done.stderr
+
+
 def test_an_error_obeys_no_escape_of_a_file():
   done = _run("fail", script=WORDS)
   assert done.stderr == "error: in\\x1b[2J\\u202efile\\x9b\n"

@@ -1,6 +1,7 @@
 """The contract against the data that the policy was trained on."""
 
-from collections.abc import Iterator
+import os
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ import numpy as np
 from carnet.passport import context, contract, dataset_facts, outcome
 from carnet.passport.checks import parts
 
+_DATASET = "dataset.json"
 _STATES = ("observation.state", "state")
 _ACTIONS = ("action", "actions")
 # Statistics of other episodes of one task differ by less; those of absolute
@@ -27,10 +29,10 @@ def input_contract_vs_dataset(
   path = found.options.dataset_path
   if path is None:
     return outcome.not_checked("no dataset given", "--dataset-path DIRECTORY")
-  facts = dataset_facts.read(path)
+  facts, renamed = dataset_facts.read(path), _renamed(found)
   faults = [
-    *_cameras(needed, facts),
-    *_vectors(found, needed, facts),
+    *_cameras(needed, facts, renamed),
+    *_vectors(found, needed, facts, renamed),
     *_rate(needed, facts),
   ]
   return outcome.first(
@@ -40,12 +42,29 @@ def input_contract_vs_dataset(
   )
 
 
+def _renamed(found: context.Context) -> dict[str, str]:
+  """Returns the policy's name of a feature -> its name in the dataset."""
+  if not os.path.lexists(found.path / _DATASET):
+    return {}
+  described = found.json(_DATASET)
+  names = described.get("names") if isinstance(described, dict) else None
+  if not isinstance(names, dict):
+    return {}
+  return {k: v for k, v in names.items() if isinstance(v, str)}
+
+
 def _cameras(
-  needed: contract.InputContract, facts: dataset_facts.Facts
+  needed: contract.InputContract,
+  facts: dataset_facts.Facts,
+  renamed: Mapping[str, str],
 ) -> Iterator[outcome.Finding]:
   for index, image in enumerate(needed.images):
     where = f"/input_contract/images/{index}"
-    names = (image.short_key, image.key, image.key.rpartition("/")[2])
+    theirs = renamed.get(image.key, image.short_key)
+    names = (
+      *(theirs, theirs.removeprefix(dataset_facts.PICTURES), image.short_key),
+      *(image.key, image.key.rpartition("/")[2]),
+    )
     shapes = [facts.cameras[name] for name in names if name in facts.cameras]
     if not shapes:
       yield outcome.failed(
@@ -70,9 +89,11 @@ def _vectors(
   found: context.Context,
   needed: contract.InputContract,
   facts: dataset_facts.Facts,
+  renamed: Mapping[str, str],
 ) -> Iterator[outcome.Finding]:
   width = parts.raw_width(needed.state)
-  states = (*_configured(found), *_STATES)
+  chosen = _configured(found)
+  states = (*(renamed.get(x, x) for x in chosen), *chosen, *_STATES)
   rows: list[tuple[str, tuple[str, ...], int]] = [
     ("actions", _ACTIONS, needed.actions.dim)
   ]
