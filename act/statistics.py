@@ -10,6 +10,8 @@ population's, as in LeRobot and the original. Quantiles interpolate linearly.
 Letters: F frames, D dimensions, T steps of an episode.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 from jaxtyping import Float, Int64, UInt8
 
@@ -23,7 +25,10 @@ EVERY_FRAMES = 10
 _SIDE = 128
 
 
-def of_vectors(values: Float[np.ndarray, "F D"]) -> Block:
+def of_vectors(
+  values: Float[np.ndarray, "F D"],
+  quantiles: Mapping[str, float] = QUANTILES,
+) -> Block:
   """Returns the block of a vector feature."""
   wide = values.astype(np.float64)
   block = {
@@ -32,7 +37,7 @@ def of_vectors(values: Float[np.ndarray, "F D"]) -> Block:
     "min": wide.min(axis=0),
     "max": wide.max(axis=0),
   }
-  for name, quantile in QUANTILES.items():
+  for name, quantile in quantiles.items():
     block[name] = np.quantile(wide, quantile, axis=0)
   return {name: array.tolist() for name, array in block.items()}
 
@@ -46,11 +51,14 @@ def count(image: UInt8[np.ndarray, "H W 3"]) -> Int64[np.ndarray, "3 256"]:
   ).astype(np.int64)
 
 
-def of_counts(counts: Int64[np.ndarray, "3 256"]) -> Block:
+def of_counts(
+  counts: Int64[np.ndarray, "3 256"],
+  quantiles: Mapping[str, float] = QUANTILES,
+) -> Block:
   """Returns the block of an image feature from its summed counts."""
   levels = np.arange(256) / 255.0
-  blocks = [_of_channel(channel, levels) for channel in counts]
-  return {name: [block[name] for block in blocks] for name in NAMES}
+  blocks = [_of_channel(channel, levels, quantiles) for channel in counts]
+  return {name: [block[name] for block in blocks] for name in blocks[0]}
 
 
 def check(name: str, block: object, size: int, path: str) -> None:
@@ -74,7 +82,9 @@ def check(name: str, block: object, size: int, path: str) -> None:
 
 
 def _of_channel(
-  counts: Int64[np.ndarray, " 256"], levels: Float[np.ndarray, " 256"]
+  counts: Int64[np.ndarray, " 256"],
+  levels: Float[np.ndarray, " 256"],
+  quantiles: Mapping[str, float],
 ) -> dict[str, float]:
   total = int(counts.sum())
   mean = float(counts @ levels / total)
@@ -86,7 +96,7 @@ def _of_channel(
     "max": float(levels[present[-1]]),
   }
   cumulative = np.cumsum(counts)
-  for name, quantile in QUANTILES.items():
+  for name, quantile in quantiles.items():
     rank = quantile * (total - 1)
     low, high = int(np.floor(rank)), int(np.ceil(rank))
     below, above = (

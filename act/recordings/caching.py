@@ -69,7 +69,7 @@ def cache(
     shutil.rmtree(work, ignore_errors=True)
     return root
   claim.refuse_others(root, work)
-  with claim.claimed(work, settings, root):
+  with claim.claimed(root, work, settings):
     if not (work / caching_completion.PLACING).exists():
       _repack(found, work, asked, options)
     caching_completion.complete(root, work, found, settings)
@@ -122,7 +122,7 @@ def _repack(
   if not missing:
     return
   repacker = caching_workers.Repacker(
-    found.origin, options, work, asked.quality
+    found.origin, options, work_directory=work, quality=asked.quality
   )
   workers = min(pool.count(asked.workers), len(missing))
   with (

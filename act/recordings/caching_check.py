@@ -56,13 +56,14 @@ def floor(quality: int) -> float:
   more than 25 dB, an error of 14 levels, is asked. Another scene, or red for
   blue in one with colours, is below that; the bytes tell the rest.
   """
-  scale: float = 5000 / quality if quality < 50 else 200 - 2 * quality
-  luma, chroma = (
-    min(max((step * scale + 50) // 100, 1.0), 255.0) / 16
-    for step in (_LUMA_STEP, _CHROMA_STEP)
-  )
-  worst = 255 / (luma + 1.772 * chroma + 2)
-  return float(min(_HIGHEST_FLOOR, 20 * np.log10(worst)))
+  worst = _error(_LUMA_STEP, quality) + 1.772 * _error(_CHROMA_STEP, quality)
+  return min(_HIGHEST_FLOOR, float(20 * np.log10(255 / (worst + 2))))
+
+
+def _error(step: int, quality: int) -> float:
+  """Returns how far the mean of a block may be off; libjpeg scales steps so."""
+  scale = 5000 / quality if quality < 50 else 200.0 - 2 * quality
+  return float(np.clip((step * scale + 50) // 100, 1, 255)) / 16
 
 
 def psnr(

@@ -2,42 +2,21 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 
 from act import image_codec, storage
-from act.recordings import base, caching_check, opening, pool
+from act.recordings import base, caching_check, episode_reader
 from carnet import errors
-
-_CHUNK_BYTES = 128 * 2**20  # of pictures in memory
-
-
-class Unsound(Exception):
-  """The source cannot give this episode."""
 
 
 @dataclasses.dataclass
-class Repacker:
-  """Repacks episodes of the recording at `origin` into `work_directory`."""
+class Repacker(episode_reader.EpisodeReader):
+  """Repacks episodes into `work_directory`."""
 
-  origin: str
-  options: base.Options
-  work_directory: pathlib.Path
-  quality: int
-  _should_stop: Callable[[], bool] | None = None
-  _recording: base.Recording | None = None
-  _images: base.Images | None = None
-
-  def stop_when(self, should_stop: Callable[[], bool]) -> None:
-    """Says what to ask between frames."""
-    self._should_stop = should_stop
-
-  def probe(self) -> None:
-    """Opens the recording."""
-    self._opened()
+  work_directory: pathlib.Path = pathlib.Path()
+  quality: int = image_codec.JPEG_QUALITY
 
   def work(self, index: int) -> None:
     """Writes the shard and the facts of an episode, or why there are none.
@@ -45,12 +24,12 @@ class Repacker:
     Raises:
       UserError: the source is unsound, and that is not to be skipped.
     """
-    found = self._opened()
+    found = self.opened()
     number = int(found.episodes[index])
     path = facts_path(self.work_directory, number)
     try:
       facts = self._repack(found, index, number)
-    except Unsound as error:
+    except episode_reader.Unsound as error:
       if not self.options.skip_bad:
         raise errors.UserError(str(error)) from error
       facts = {"reason": np.asarray(str(error))}
@@ -60,13 +39,12 @@ class Repacker:
   def _repack(
     self, found: base.Recording, index: int, number: int
   ) -> dict[str, np.ndarray]:
-    first = int(found.first_frames[index])
-    frames = np.arange(first, first + int(found.lengths[index]))
+    frames = self.frames(index)
     with storage.atomic(shard_path(self.work_directory, number)) as shard:
       facts = self._write(shard, found, number, frames)
-      for part, images in self._pictures(found, frames):
+      for part, images in self.pictures(frames):
         caching_check.check(
-          shard, part - first, images, rows(found, part), self.quality
+          shard, part - frames[0], images, rows(found, part), self.quality
         )
       facts |= {k: np.asarray(v) for k, v in storage.digest(shard).items()}
     return facts
@@ -85,7 +63,7 @@ class Repacker:
       shard, number, encodings(found), vectors, self.quality
     )
     try:
-      for part, images in self._pictures(found, frames):
+      for part, images in self.pictures(frames):
         values = rows(found, part)
         for row, frame in enumerate(part):
           writer.add(
@@ -98,32 +76,6 @@ class Repacker:
     finally:
       facts = writer.close()
     return {k: v for k, v in facts.items() if k.startswith("counts/")}
-
-  def _pictures(
-    self, found: base.Recording, frames: np.ndarray
-  ) -> Iterator[tuple[np.ndarray, dict[str, UInt8[np.ndarray, "B H W 3"]]]]:
-    sizes = (3 * c.height * c.width for c in found.cameras.values())
-    step = max(1, _CHUNK_BYTES // max(1, sum(sizes)))
-    for start in range(0, len(frames), step):
-      if self._should_stop is not None and self._should_stop():
-        raise pool.Stopped
-      part = frames[start : start + step]
-      assert self._images is not None
-      try:
-        images = self._images.read(part)
-      except errors.UserError as error:
-        raise Unsound(str(error)) from error
-      yield part, images
-
-  def _opened(self) -> base.Recording:
-    if self._recording is None:
-      self._recording = opening.open(self.origin, self.options)
-      self._images = self._recording.open_images(tuple(self._recording.cameras))
-    return self._recording
-
-  def __getstate__(self) -> dict[str, Any]:
-    closed = ("_recording", "_images", "_should_stop")
-    return self.__dict__ | dict.fromkeys(closed)
 
 
 def encodings(found: base.Recording) -> dict[str, image_codec.Encoding]:

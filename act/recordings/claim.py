@@ -14,14 +14,14 @@ _SETTINGS_FILE = "settings.json"
 
 @contextlib.contextmanager
 def claimed(
-  work: pathlib.Path, asked: Mapping[str, Any], swept: pathlib.Path
+  root: pathlib.Path, work: pathlib.Path, asked: Mapping[str, Any]
 ) -> Iterator[None]:
   """Holds the `work` directory for this process, making it where it lacks.
 
   Args:
+    root: what is filled.
     work: where unfinished things lie.
     asked: what is made; the next run must ask for the same.
-    swept: where half-written files of a killed run lie too.
 
   Raises:
     UserError: another process holds it, or it was begun with other settings.
@@ -30,21 +30,21 @@ def claimed(
     work.mkdir(parents=True, exist_ok=True)
   except OSError as error:
     raise errors.UserError(
-      f"cannot create '{work.parent}': {error.strerror}"
+      f"cannot create '{root}': {error.strerror}"
     ) from error
   with (work / "lock").open("w") as lock:
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
       raise errors.UserError(
-        f"another run is writing into '{work.parent}': wait for it"
+        f"another run is writing into '{root}': wait for it"
       ) from error
-    for folder in {work, swept}:
+    for folder in (root, work):
       for path in folder.glob(f".*{storage.TEMPORARY}"):
         path.unlink()
     path = work / _SETTINGS_FILE
     if path.exists():
-      compare(work.parent, storage.read_json(path), asked)
+      compare(root, storage.read_json(path), asked)
     else:
       storage.write_json(path, asked)
     yield
