@@ -92,12 +92,15 @@ def _vectors(
   renamed: Mapping[str, str],
 ) -> Iterator[outcome.Finding]:
   width = parts.raw_width(needed.state)
-  chosen = _configured(found)
-  states = (*(renamed.get(x, x) for x in chosen), *chosen, *_STATES)
+
+  def called(*usual: str) -> tuple[str, ...]:
+    return (*(renamed[x] for x in usual if x in renamed), *usual)
+
   rows: list[tuple[str, tuple[str, ...], int]] = [
-    ("actions", _ACTIONS, needed.actions.dim)
+    ("actions", called(*_ACTIONS), needed.actions.dim)
   ]
-  rows += [("state", states, width)] if width else []
+  if width:
+    rows.append(("state", called(*_configured(found), *_STATES), width))
   for part, names, size in rows:
     present = [name for name in names if name in facts.vectors]
     where = f"/input_contract/{part}"

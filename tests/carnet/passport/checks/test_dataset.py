@@ -1,6 +1,7 @@
 """The contract against recorded data: ours, and a LeRobotDataset."""
 
 import json
+import pathlib
 
 import checking
 import numpy as np
@@ -112,3 +113,23 @@ def test_what_is_no_dataset_is_one_line(step, tmp_path):
   (tmp_path / "metadata.json").write_text('{"cameras": {"top": {}}}')
   with pytest.raises(errors.UserError, match="not as expected"):
     dataset_facts.read(tmp_path)
+
+
+def test_features_are_found_by_the_names_that_the_data_have(step, tmp_path):
+  """A policy calls "top" what the dataset calls "cam_high"."""
+  place = lerobot(tmp_path)
+  info = place / "meta/info.json"
+  text = info.read_text()
+  text = text.replace("observation.images.top", "observation.images.cam_high")
+  info.write_text(text.replace("observation.state", "observation.joints"))
+  assert one(step, dataset_path=place).status == "fail"
+  names = {
+    "images/top": "observation.images.cam_high",
+    "state": "observation.joints",
+  }
+  (step / "dataset.json").write_text(json.dumps({"names": names}))
+  found = one(step, dataset_path=place)
+  assert found.status == "pass", found
+  # and as the training was told of it
+  prefixed = pathlib.Path(f"lerobot:{place}")
+  assert one(step, dataset_path=prefixed).status == "pass"
