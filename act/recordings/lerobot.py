@@ -1,0 +1,297 @@
+"""LeRobotDataset v2.0, v2.1 and v3.0, read as they are; no torch.
+
+A frame is chosen by its index in the episode, never by a timestamp: what
+LeRobot returns where its tolerance lets it.
+
+Letters: E episodes.
+"""
+
+import dataclasses
+import functools
+import glob
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from act.recordings import (
+  base,
+  columns,
+  inside,
+  lerobot_episode,
+  lerobot_images,
+  lerobot_info,
+  lerobot_revision,
+  lerobot_statistics,
+  lerobot_v2,
+  lerobot_v3,
+  parquet_images,
+  video,
+)
+from carnet import errors, hub
+
+_MOST_NOTES = 20
+
+
+@dataclasses.dataclass(frozen=True)
+class _Place:
+  """Where the data are, and what they are called."""
+
+  root: pathlib.Path
+  origin: str
+  identity: str
+  commit: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class _Footage:
+  """The pictures of all episodes; `at` is file and first frame of each."""
+
+  files: Mapping[str, Sequence[video.Video | str]]
+  at: Mapping[tuple[str, int], tuple[int, int]]
+
+
+def open(place: str, options: base.Options) -> base.Recording:
+  """Returns the recording in a directory, or in user/name@revision of a hub.
+
+  Raises:
+    UserError: it is not there, unsound, or of a version nobody reads.
+  """
+  found = _locate(place, options)
+  info = lerobot_info.read(found.root)
+  cameras = _cameras(info, options)
+  if options.episodes > info.total_episodes or options.episodes < 0:
+    raise errors.UserError(
+      f"{options.episodes} episodes of '{place}', which has "
+      f"{info.total_episodes}"
+    )
+  count = options.episodes or info.total_episodes
+  ledger = lerobot_episode.Ledger(options.skip_bad)
+  layout = lerobot_v3 if info.version == "v3.0" else lerobot_v2
+  tasks = layout.tasks(info)
+  episodes = layout.episodes(info, cameras, count, ledger)
+  rows = columns.read(info, episodes, tasks, ledger)
+  episodes = [e for e in episodes if e.number not in ledger]
+  footage = _footage(info, cameras, episodes, rows, ledger)
+  episodes = [e for e in episodes if e.number not in ledger]
+  if not episodes:
+    first = ledger.skipped()[0]
+    raise errors.UserError(
+      f"'{place}': none of {count} episodes is sound: episode {first.episode}: "
+      f"{first.reason}"
+    )
+  return _recording(found, info, footage, episodes, rows, tasks, ledger)
+
+
+def _locate(place: str, options: base.Options) -> _Place:
+  """Returns the directory; what is none and reads as user/name is fetched."""
+  path = pathlib.Path(place).expanduser()
+  if path.exists() or not hub.is_id(place):
+    if not path.is_dir():
+      raise errors.UserError(
+        f"'{place}' is no directory, and no user/name of a hub"
+      )
+    name = path.resolve().name
+    return _Place(path, f"lerobot:{place}", name, None)
+  name, _, revision = place.partition("@")
+  patterns = ["meta/*", "data/*", "videos/*", "images/*"]
+  if options.cameras is not None:
+    patterns = patterns[:2]
+    for camera in map(glob.escape, options.cameras):
+      patterns += [f"videos/{camera}/*", f"videos/*/{camera}/*"]
+      patterns += [f"images/{camera}/*"]
+  fetched = hub.snapshot(name, "dataset", revision or None, patterns)
+  origin = f"lerobot:{name}@{fetched.commit}"
+  return _Place(fetched.path, origin, name, fetched.commit)
+
+
+def _cameras(info: lerobot_info.Info, options: base.Options) -> list[str]:
+  """Returns whose pictures must be there, in the order of the data."""
+  if options.cameras is None:
+    return list(info.cameras)
+  for name in options.cameras:
+    if name in info.ignored:
+      raise info.fault(f"camera '{name}' is not read: {info.ignored[name]}")
+    if name not in info.cameras:
+      raise errors.unknown(f"camera of '{info.root}'", name, info.cameras)
+  return [name for name in info.cameras if name in options.cameras]
+
+
+def _footage(
+  info: lerobot_info.Info,
+  cameras: Sequence[str],
+  episodes: Sequence[lerobot_episode.Episode],
+  rows: Mapping[int, columns.Rows],
+  ledger: lerobot_episode.Ledger,
+) -> _Footage:
+  """Finds the pictures of each camera, and looks whether they can be read."""
+  files: dict[str, list[video.Video | str]] = {}
+  at = {}
+  for name in cameras:
+    camera = info.cameras[name]
+    opened: dict[str, int | str] = {}
+    files[name] = []
+    for episode in episodes:
+      clip = episode.clips.get(name) or lerobot_episode.Clip(
+        episode.data, rows[episode.number].first
+      )
+      if clip.path not in opened:
+        try:
+          files[name].append(_open_file(info, name, camera, clip))
+          opened[clip.path] = len(files[name]) - 1
+        except (errors.UserError, video.BrokenError) as error:
+          opened[clip.path] = str(error)
+      which = opened[clip.path]
+      where = f"{info.root / clip.path}: camera '{name}'"
+      if isinstance(which, str):
+        ledger.add(episode.number, f"{where}: {which}")
+        continue
+      file, end = files[name][which], clip.first + episode.length
+      if isinstance(file, video.Video) and len(file) < end:
+        ledger.add(
+          episode.number,
+          f"{where}: {len(file)} frames, the episode ends after {end}",
+        )
+      at[name, episode.number] = (which, clip.first)
+  return _Footage(files, at)
+
+
+def _open_file(
+  info: lerobot_info.Info,
+  name: str,
+  camera: lerobot_info.Camera,
+  clip: lerobot_episode.Clip,
+) -> video.Video | str:
+  path = str(inside.resolve(info.root, clip.path))
+  if camera.kind == "image":
+    return path
+  found = video.probe(path)
+  video.check(found, camera.height, camera.width, info.fps)
+  return found
+
+
+def _recording(
+  place: _Place,
+  info: lerobot_info.Info,
+  footage: _Footage,
+  episodes: Sequence[lerobot_episode.Episode],
+  rows: Mapping[int, columns.Rows],
+  tasks: Mapping[int, str],
+  ledger: lerobot_episode.Ledger,
+) -> base.Recording:
+  used = [rows[episode.number] for episode in episodes]
+  lengths = np.array([episode.length for episode in episodes], np.int64)
+  numbers = np.array([episode.number for episode in episodes], np.int64)
+  sources = {
+    name: _source(info.cameras[name], name, files, footage, numbers)
+    for name, files in footage.files.items()
+  }
+  _check_first_picture(info, sources)
+  return base.Recording(
+    origin=place.origin,
+    path=place.root,
+    identity=place.identity,
+    format=f"LeRobotDataset {info.version}",
+    revision=place.commit or lerobot_revision.digest(place.root),
+    fps=info.fps,
+    cameras={
+      name: base.Camera(camera.height, camera.width)
+      for name, camera in info.cameras.items()
+    },
+    vectors={
+      name: base.Vector(columns.stack(used, name, v.size), v.names)
+      for name, v in info.vectors.items()
+    },
+    lengths=lengths,
+    episodes=numbers,
+    tasks=tuple(
+      _task(episode, part, tasks)
+      for episode, part in zip(episodes, used, strict=True)
+    ),
+    statistics=lerobot_statistics.read(info, episodes),
+    skipped=ledger.skipped(),
+    details=_details(place, info, used, tasks),
+    open_images=functools.partial(
+      _open_images, place.root, sources, numbers, lengths
+    ),
+  )
+
+
+def _source(
+  camera: lerobot_info.Camera,
+  name: str,
+  files: Sequence[video.Video | str],
+  footage: _Footage,
+  numbers: np.ndarray,
+) -> lerobot_images.Source:
+  at = [footage.at[name, number] for number in numbers.tolist()]
+  return lerobot_images.Source(
+    height=camera.height,
+    width=camera.width,
+    files=tuple(files),
+    file_of=np.array([file for file, _ in at], np.int64),
+    first_of=np.array([first for _, first in at], np.int64),
+    column=name,
+  )
+
+
+def _check_first_picture(
+  info: lerobot_info.Info, sources: Mapping[str, lerobot_images.Source]
+) -> None:
+  """Looks at one picture in Parquet: columns tell nothing about sizes."""
+  groups = parquet_images.Groups(info.root)
+  for name, source in sources.items():
+    path = source.files[int(source.file_of[0])]
+    if isinstance(path, str):
+      out = np.empty((source.height, source.width, 3), np.uint8)
+      try:
+        groups.read(path, name, [int(source.first_of[0])], [out])
+      except parquet_images.BrokenError as error:
+        raise errors.UserError(f"{path}: camera '{name}': {error}") from error
+
+
+def _open_images(
+  root: pathlib.Path,
+  sources: Mapping[str, lerobot_images.Source],
+  numbers: np.ndarray,
+  lengths: np.ndarray,
+  cameras: Sequence[str],
+) -> base.Images:
+  for name in cameras:
+    if name not in sources:
+      raise errors.unknown(f"camera of '{root}'", name, sources)
+  chosen = {name: sources[name] for name in cameras}
+  return lerobot_images.Reader(root, chosen, numbers, lengths)
+
+
+def _task(
+  episode: lerobot_episode.Episode,
+  rows: columns.Rows,
+  tasks: Mapping[int, str],
+) -> str:
+  texts = [tasks[index] for index in rows.tasks if index in tasks]
+  return "; ".join(texts or episode.tasks)
+
+
+def _details(
+  place: _Place,
+  info: lerobot_info.Info,
+  rows: Sequence[columns.Rows],
+  tasks: Mapping[int, str],
+) -> dict[str, Any]:
+  notes = [part.note for part in rows if part.note]
+  if len(notes) > _MOST_NOTES:
+    notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more"]
+  return {
+    "codebase_version": info.version,
+    "robot_type": info.robot_type,
+    "fps": info.fps,
+    "repository": place.identity if place.commit else None,
+    "commit": place.commit,
+    "total_episodes": info.total_episodes,
+    "total_frames": info.total_frames,
+    "tasks": [tasks[index] for index in sorted(tasks)],
+    "ignored_features": dict(info.ignored),
+    "notes": notes,
+  }

@@ -1,0 +1,293 @@
+"""Frames of an MP4 by index: the k-th that is shown, whatever its timestamp.
+
+The tables of the file say where each frame lies and which ones stand alone.
+A frame is read from the last of those on, by offset, with a decoder that no
+open file belongs to: there is nothing to seek, to share or to keep open.
+
+Letters: N frames of the file, in the order in which they are stored.
+"""
+
+import dataclasses
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any, BinaryIO
+
+import numpy as np
+from jaxtyping import Int, UInt8
+
+from act.recordings import mp4
+from carnet import extras
+
+# Decoders that PyAV's wheels bring, and what they are called here. A closed
+# list: libav knows hundreds, of formats that no camera writes.
+_CODECS = ("av1", "h264", "hevc", "vp9", "mpeg4")
+_DECODERS = {"libdav1d": "av1"}
+_KEPT_DECODERS = 32
+_FRAME_RATE_TOLERANCE = 0.02
+
+
+class BrokenError(Exception):
+  """A video that cannot be read; `frame` is the index of the one, or None."""
+
+  def __init__(self, reason: str, frame: int | None = None) -> None:
+    super().__init__(reason)
+    self.frame = frame
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Video:
+  """What a file tells about its frames; `probe` reads it.
+
+  Attributes:
+    path: of the file.
+    decoder: libav's name.
+    extradata: what the decoder needs before the first frame.
+    colors: range, primaries, transfer and matrix, by libav's numbers.
+    width: pixels.
+    height: pixels.
+    positions: of the frames in the file, bytes.
+    sizes: of the frames, bytes.
+    starts: from which frame on each is decoded, -1 where no keyframe is.
+    order: the frames that are shown, in that order.
+    frames_per_second: on average; None with less than two frames.
+  """
+
+  path: str
+  decoder: str
+  extradata: bytes | None
+  colors: tuple[int, int, int, int]
+  width: int
+  height: int
+  positions: Int[np.ndarray, " N"]
+  sizes: Int[np.ndarray, " N"]
+  starts: Int[np.ndarray, " N"]
+  order: Int[np.ndarray, " shown"]
+  frames_per_second: float | None
+
+  def __len__(self) -> int:
+    """Returns how many frames are shown."""
+    return len(self.order)
+
+  def start(self, frame: int) -> int:
+    """Returns the stored frame from which on to decode the shown `frame`."""
+    start = int(self.starts[self.order[frame]])
+    if start < 0:
+      raise BrokenError("no keyframe before it", frame)
+    return start
+
+
+def probe(path: str) -> Video:
+  """Returns the tables of a file, after a look at whether they can be true.
+
+  Raises:
+    BrokenError: it is no MP4 that can be read, or ends too early.
+  """
+  av: Any = extras.load("av", "data")
+  try:
+    # the format is given: libav would open playlists that name other files
+    with open(path, "rb") as file, av.open(file, format="mp4") as container:
+      return _probe(path, file, container)
+  except (av.error.FFmpegError, OSError, ValueError) as error:
+    raise BrokenError(f"no readable MP4 ({_text(error)})") from error
+
+
+def _probe(path: str, file: BinaryIO, container: Any) -> Video:
+  if not container.streams.video:
+    raise BrokenError("no video in it")
+  stream = container.streams.video[0]
+  context = stream.codec_context
+  name = context.codec.name
+  if _DECODERS.get(name, name) not in _CODECS:
+    raise BrokenError(f"codec {name}: known are {', '.join(_CODECS)}")
+  # plain numbers now: an entry refers to memory that closing gives back
+  table = np.array(
+    [
+      (e.pos, e.size, e.timestamp, e.is_keyframe, e.is_discard)
+      for e in stream.index_entries
+    ],
+    np.int64,
+  ).reshape(-1, 5)
+  positions, sizes, times, keyframes, hidden = table.T
+  if not len(table):
+    raise BrokenError("no frames in it")
+  end = file.seek(0, 2)
+  missing = int(np.count_nonzero((positions + sizes > end) | (positions < 0)))
+  if missing:
+    raise BrokenError(
+      f"truncated: {missing} of {len(table)} frames lie beyond its {end} bytes"
+    )
+  times = times + mp4.composition_offsets(file, len(table))
+  shown = np.flatnonzero(hidden == 0)
+  order = shown[np.argsort(times[shown], kind="stable")]
+  return Video(
+    path=path,
+    decoder=name,
+    extradata=context.extradata,
+    colors=(
+      context.color_range,
+      context.color_primaries,
+      context.color_trc,
+      context.colorspace,
+    ),
+    width=context.width,
+    height=context.height,
+    positions=positions.copy(),
+    sizes=sizes.copy(),
+    starts=_starts(np.flatnonzero(keyframes), times),
+    order=order,
+    frames_per_second=_rate(times[order], float(stream.time_base)),
+  )
+
+
+def check(video: Video, height: int, width: int, fps: float) -> None:
+  """Raises BrokenError where a video is not what the metadata say."""
+  if (video.height, video.width) != (height, width):
+    raise BrokenError(
+      f"frames of {video.height}x{video.width}, info.json says {height}x{width}"
+    )
+  rate = video.frames_per_second
+  if rate is not None and abs(rate / fps - 1) > _FRAME_RATE_TOLERANCE:
+    raise BrokenError(f"{rate:.4g} frames a second, info.json says {fps:g}")
+
+
+class Decoders:
+  """Decodes frames; picklable, safe to use from several threads."""
+
+  def __init__(self) -> None:
+    self._lock = threading.Lock()
+    self._idle: list[tuple[Any, Any, Any]] = []
+
+  def __getstate__(self) -> dict[str, Any]:
+    return {}
+
+  def __setstate__(self, state: dict[str, Any]) -> None:
+    del state
+    self.__init__()  # type: ignore[misc]
+
+  def read(
+    self, video: Video, frames: Sequence[int], out: Sequence[np.ndarray]
+  ) -> None:
+    """Decodes the shown `frames`, ascending, into one [H, W, 3] image each.
+
+    Raises:
+      BrokenError: with the frame that cannot be decoded.
+    """
+    key = (video.decoder, video.extradata, video.colors)
+    context, converter = self._take(key)
+    images = dict(zip(frames, out, strict=True))
+    av: Any = extras.load("av", "data")
+    frame = frames[0]
+    try:
+      with open(video.path, "rb", buffering=0) as file:
+        for run in runs(video, frames):
+          frame = run[0]
+          for frame, picture in _decode(context, video, run, file):
+            _convert(converter, picture, images[frame])
+          context.flush_buffers()
+    except BrokenError as error:
+      raise BrokenError(str(error), frame) from error
+    except (av.error.FFmpegError, OSError, ValueError) as error:
+      raise BrokenError(f"cannot be decoded ({_text(error)})", frame) from error
+    # one that failed is not used again
+    with self._lock:
+      self._idle = [*self._idle, (key, context, converter)][-_KEPT_DECODERS:]
+
+  def _take(self, key: Any) -> tuple[Any, Any]:
+    with self._lock:
+      for place in reversed(range(len(self._idle))):
+        if self._idle[place][0] == key:
+          _, context, converter = self._idle.pop(place)
+          return context, converter
+    return _new_decoder(*key)
+
+
+def runs(video: Video, frames: Sequence[int]) -> list[list[int]]:
+  """Returns ascending `frames`, together those that start at one keyframe."""
+  out: list[list[int]] = []
+  last = None
+  for frame in frames:
+    start = video.start(frame)
+    if start == last:
+      out[-1].append(frame)
+    else:
+      out.append([frame])
+    last = start
+  return out
+
+
+def _decode(
+  context: Any, video: Video, frames: Sequence[int], file: BinaryIO
+) -> Iterator[tuple[int, Any]]:
+  """Yields the frames of one run, each with its picture."""
+  import av
+
+  wanted = {int(video.order[frame]): frame for frame in frames}
+  for stored in [*range(video.start(frames[0]), max(wanted) + 1), None]:
+    if not wanted:
+      return
+    packet = None
+    if stored is not None:
+      file.seek(int(video.positions[stored]))
+      packet = av.Packet(file.read(int(video.sizes[stored])))
+      packet.pts = stored  # comes back as that of the picture
+    for picture in context.decode(packet):
+      if picture.pts in wanted:
+        if picture.is_corrupt:
+          raise BrokenError("damaged")
+        yield wanted.pop(picture.pts), picture
+  if wanted:
+    raise BrokenError("the decoder returned nothing for it")
+
+
+def _convert(
+  converter: Any, picture: Any, out: UInt8[np.ndarray, "H W 3"]
+) -> None:
+  """Writes what VideoFrame.to_ndarray(format="rgb24") returns."""
+  if (picture.height, picture.width) != out.shape[:2]:
+    raise BrokenError(f"a frame of {picture.height}x{picture.width}")
+  plane = converter.reformat(picture, format="rgb24").planes[0]
+  rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
+  out[:] = rows[: out.shape[0], : out.shape[1] * 3].reshape(out.shape)
+
+
+def _new_decoder(
+  name: str, extradata: bytes | None, colors: Sequence[int]
+) -> tuple[Any, Any]:
+  import av
+
+  context: Any = av.CodecContext.create(name, "r")
+  if extradata:
+    context.extradata = extradata
+  # Frames come back at once; two groups of frames are decoded side by side
+  # instead, which costs no CPU time.
+  context.thread_count = 1
+  context.color_range, context.color_primaries = colors[:2]
+  context.color_trc, context.colorspace = colors[2:]
+  return context, av.video.reformatter.VideoReformatter()
+
+
+def _starts(
+  keyframes: Int[np.ndarray, " K"], times: Int[np.ndarray, " N"]
+) -> Int[np.ndarray, " N"]:
+  """Returns the last keyframe that is stored and shown before each frame.
+
+  One that is stored after a keyframe and shown before it may refer to frames
+  before both.
+  """
+  candidates = np.append(keyframes, -1)  # what index -1 gives
+  which = np.searchsorted(keyframes, np.arange(len(times)), side="right") - 1
+  while True:
+    starts = candidates[which]
+    late = (starts >= 0) & (times[starts] > times)
+    if not late.any():
+      return starts
+    which[late] -= 1
+
+
+def _rate(times: np.ndarray, unit: float) -> float | None:
+  span = float(times[-1] - times[0]) * unit if len(times) else 0.0
+  return (len(times) - 1) / span if span > 0 else None
+
+
+def _text(error: Exception) -> str:
+  return " ".join(str(error).split()) or type(error).__name__
