@@ -20,7 +20,15 @@ def load(
   read for tensors alone. The classifier (fc) is ignored. UserError, naming file
   and tensor, when one is missing, unexpected, of another shape or not finite.
   """
-  tensors = _read(pathlib.Path(path).expanduser())
+  place = pathlib.Path(path).expanduser()
+  if not place.exists():
+    raise errors.UserError(
+      f"model.backbone_weights: no such file '{path}': torchvision leaves its "
+      "weights in ~/.cache/torch/hub/checkpoints (those of resnet18 once "
+      "LeRobot trained there); without any, model.backbone_norm=group trains "
+      "from scratch"
+    )
+  tensors = _read(place)
   expected: set[str] = set()
 
   def rename(our_path: str) -> str:
