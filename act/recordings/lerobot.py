@@ -113,8 +113,6 @@ def _cameras(info: lerobot_info.Info, options: base.Options) -> list[str]:
   for name in options.cameras:
     if name in info.ignored:
       raise info.fault(f"camera '{name}' is not read: {info.ignored[name]}")
-    if name not in info.cameras:
-      raise errors.unknown(f"camera of '{info.root}'", name, info.cameras)
   return [name for name in info.cameras if name in options.cameras]
 
 
