@@ -117,6 +117,11 @@ class Checkpoint:
     """
     self._registry.attach(name, content)
 
+  def descend_from(self, parent: Mapping[str, Any]) -> None:
+    """Adds a parent that `load` does not know; see `lineage.imported`."""
+    self._lineage = lineage.extend(self._lineage, (parent,))
+    self._current = None
+
   def save(
     self, step: SupportsIndex, metrics: Mapping[str, Any] | None = None
   ) -> bool:

@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 Lineage = tuple[Mapping[str, Any], ...]
+IMPORT = "import"  # the relation of an entry that another program wrote
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +40,26 @@ def entry(
     "regex": part.regex,
     "rename": dict(part.rename or {}),
     "exclude": part.exclude,
+  }
+
+
+def imported(
+  origin: str, step: int | None, format: str, files: Mapping[str, str]
+) -> dict[str, Any]:
+  """Returns the facts about a parent that another program wrote.
+
+  Args:
+    origin: its directory, or "user/name@commit".
+    step: where its training stopped.
+    format: what wrote it, for people.
+    files: name -> sha256 of all that was read of it.
+  """
+  return {
+    "path": origin,
+    "step": step,
+    "relation": IMPORT,
+    "format": format,
+    "files": dict(sorted(files.items())),
   }
 
 

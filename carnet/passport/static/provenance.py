@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from carnet import errors, repository, run_context
-from carnet.checkpoint import manifest
-from carnet.passport import context, history
+from carnet.checkpoint import lineage, manifest
+from carnet.passport import context, fields, history, shown
 from carnet.passport.static import files, given
 
 
@@ -139,17 +139,32 @@ def _split(split: Mapping[str, Any] | None) -> str:
 def _lineage(held: manifest.Manifest | None) -> tuple[history.Parent, ...]:
   if held is None:
     return ()
-  rows = []
-  for entry in held.lineage:
-    part = {k: entry.get(k) for k in ("components", "regex", "exclude")}
-    taken = ", ".join(f"{k} {v}" for k, v in part.items() if v)
-    digests = {k: v for k, v in entry.items() if k.endswith("sha256")}
-    rows.append(
-      history.Parent(
-        parent_passport_sha256=digests.get("passport_sha256"),
-        parent_tree_sha256=digests.get("tree_sha256"),
-        relation="fine_tune",
-        note=f"step {entry.get('step')}, {taken or 'all leaves'}",
-      )
-    )
-  return tuple(rows)
+  return tuple(map(_parent, held.lineage))
+
+
+def _parent(entry: Mapping[str, Any]) -> history.Parent:
+  imported = entry.get("relation") == lineage.IMPORT
+  digests = {k: v for k, v in entry.items() if k.endswith("sha256")}
+  return history.Parent(
+    parent_passport_sha256=digests.get("passport_sha256"),
+    parent_tree_sha256=digests.get("tree_sha256"),
+    relation="import" if imported else "fine_tune",
+    note=_imported(entry) if imported else _fine_tuned(entry),
+  )
+
+
+def _fine_tuned(entry: Mapping[str, Any]) -> str:
+  part = {k: entry.get(k) for k in ("components", "regex", "exclude")}
+  taken = ", ".join(f"{k} {v}" for k, v in part.items() if v)
+  return f"step {entry.get('step')}, {taken or 'all leaves'}"
+
+
+def _imported(entry: Mapping[str, Any]) -> str:
+  files = entry.get("files")
+  listed = files.items() if isinstance(files, Mapping) else ()
+  rows = "; ".join(f"{name} sha256 {value}" for name, value in listed)
+  return shown.cut(
+    f"{entry.get('format')}: {entry.get('path')}, step {entry.get('step')}; "
+    f"{rows or 'no files'}",
+    fields.LARGEST_TEXT - 100,
+  )
