@@ -23,7 +23,7 @@ from act.recordings import (
   lerobot_images,
   lerobot_info,
   lerobot_revision,
-  lerobot_statistics,
+  lerobot_stored_statistics,
   lerobot_v2,
   lerobot_v3,
   parquet_images,
@@ -207,7 +207,7 @@ def _recording(
       _task(episode, part, tasks)
       for episode, part in zip(episodes, used, strict=True)
     ),
-    statistics=lerobot_statistics.read(info, episodes),
+    statistics=lerobot_stored_statistics.read(info, episodes),
     skipped=ledger.skipped(),
     details=_details(place, info, used, tasks),
     open_images=functools.partial(
