@@ -52,8 +52,8 @@ def _dataset(
     env_versions=dict(data.metadata.get("versions", {})),
     loader_class=f"{dataset.__name__}.{dataset.Dataset.__name__}",
     split={
-      "training_episodes": list(training),
-      "validation_episodes": list(held_out),
+      "training_episodes": data.episodes[list(training)].tolist(),
+      "validation_episodes": data.episodes[list(held_out)].tolist(),
       "validation_fraction": config.dataset.validation_fraction,
       "sampling": config.dataset.sampling,
       "seed": config.seed,

@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import io
+import os
 import pathlib
 import sys
 from collections.abc import Callable, Sequence
@@ -77,7 +78,7 @@ def add_surroundings(parser: argparse.ArgumentParser) -> None:
   add(
     "--dataset-path",
     metavar="PATH",
-    type=existing,
+    type=recorded,
     help="the data that it was trained on",
   )
   add(
@@ -133,6 +134,13 @@ def surroundings(flags: argparse.Namespace) -> context.Options:
     modules=tuple(flags.modules),
     show_progress=True,
   )
+
+
+def recorded(text: str) -> pathlib.Path:
+  """The type of a flag: a path, also as training had it, `lerobot:PATH`."""
+  kind, _, place = text.partition(":")
+  told = kind.isalnum() and place and not os.path.lexists(text)
+  return existing(place if told else text)
 
 
 def existing(text: str) -> pathlib.Path:

@@ -56,7 +56,6 @@ def read(path: pathlib.Path) -> Facts:
   Raises:
     UserError: there is none, or its papers are unsound.
   """
-  path = pathlib.Path(str(path).removeprefix("lerobot:"))
   try:
     if (path / "metadata.json").is_file():
       return _ours(path)

@@ -1,7 +1,6 @@
 """The contract against recorded data: ours, and a LeRobotDataset."""
 
 import json
-import pathlib
 
 import checking
 import numpy as np
@@ -130,6 +129,3 @@ def test_features_are_found_by_the_names_that_the_data_have(step, tmp_path):
   (step / "dataset.json").write_text(json.dumps({"names": names}))
   found = one(step, dataset_path=place)
   assert found.status == "pass", found
-  # and as the training was told of it
-  prefixed = pathlib.Path(f"lerobot:{place}")
-  assert one(step, dataset_path=prefixed).status == "pass"
