@@ -99,9 +99,11 @@ def naming_a_full_disk(path: pathlib.Path) -> Iterator[None]:
     ) from error
 
 
-def write_json(path: pathlib.Path, content: Mapping[str, Any]) -> None:
-  """Writes JSON atomically, with sorted keys; refuses NaN."""
-  text = json.dumps(content, indent=1, allow_nan=False, sort_keys=True)
+def write_json(
+  path: pathlib.Path, content: Mapping[str, Any], sort_keys: bool = True
+) -> None:
+  """Writes JSON atomically; refuses NaN."""
+  text = json.dumps(content, indent=1, allow_nan=False, sort_keys=sort_keys)
   with atomic(path) as temporary:
     temporary.write_text(text + "\n")
 

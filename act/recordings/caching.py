@@ -11,7 +11,6 @@ import json
 import os
 import pathlib
 import shutil
-from concurrent import futures
 from typing import Any
 
 import numpy as np
@@ -25,7 +24,7 @@ from act.recordings import (
   opening,
   pool,
 )
-from carnet import errors, progress
+from carnet import errors
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,28 +61,26 @@ def cache(
   found = opening.open(origin, options)
   if root.exists() and root.resolve() == found.path.resolve():
     raise errors.UserError(f"'{root}' is the source itself: choose another")
-  settings = _settings(found, asked, options)
+  asked_for = {**settings(found, options), "quality": asked.quality}
   if (root / storage.METADATA_FILE).exists():
     made = storage.read_metadata(root).get("cache", {})
-    claim.compare(root, made, settings)
+    claim.compare(root, made, asked_for)
     shutil.rmtree(work, ignore_errors=True)
     return root
   claim.refuse_others(root, work)
-  with claim.claimed(root, work, settings):
+  with claim.claimed(root, work, asked_for):
     if not (work / caching_completion.PLACING).exists():
       _repack(found, work, asked, options)
-    caching_completion.complete(root, work, found, settings)
+    caching_completion.complete(root, work, found, asked_for)
   shutil.rmtree(work)
   return root
 
 
-def _settings(
-  found: base.Recording, asked: Asked, options: base.Options
-) -> dict[str, Any]:
+def settings(found: base.Recording, options: base.Options) -> dict[str, Any]:
+  """Returns what tells this source, and what was asked of it, from others."""
   cameras = options.cameras
   return {
     "source": f"{found.identity}, {found.format}, {_content(found)}",
-    "quality": asked.quality,
     "episodes": options.episodes,
     "cameras": None if cameras is None else list(cameras),
   }
@@ -112,36 +109,19 @@ def _repack(
   asked: Asked,
   options: base.Options,
 ) -> None:
-  missing = [
-    index
-    for index, number in enumerate(found.episodes.tolist())
-    if not _is_done(work, number, options.skip_bad)
-  ]
-  total = len(found.episodes)
-  done = total - len(missing)
-  if not missing:
-    return
   repacker = caching_workers.Repacker(
     found.origin, options, work_directory=work, quality=asked.quality
   )
-  workers = min(pool.count(asked.workers), len(missing))
-  with (
-    pool.start(repacker, workers) as submit,
-    progress.bar("caching", total, done) as bar,
-  ):
-    running = (submit(index) for index in missing)
-    for future in futures.as_completed(running):
-      future.result()
-      done += 1
-      bar.update(done)
 
+  def is_done(number: int) -> bool:
+    path = caching_workers.facts_path(work, number)
+    if not path.exists():
+      return False
+    facts = storage.read_arrays(path)
+    if "reason" in facts:
+      return options.skip_bad
+    shard = caching_workers.shard_path(work, number)
+    return shard.exists() and shard.stat().st_size == int(facts["bytes"])
 
-def _is_done(work: pathlib.Path, number: int, skip_bad: bool) -> bool:
-  path = caching_workers.facts_path(work, number)
-  if not path.exists():
-    return False
-  facts = storage.read_arrays(path)
-  if "reason" in facts:
-    return skip_bad
-  shard = caching_workers.shard_path(work, number)
-  return shard.exists() and shard.stat().st_size == int(facts["bytes"])
+  numbers = found.episodes.tolist()
+  pool.each(repacker, numbers, is_done, asked.workers, "caching")

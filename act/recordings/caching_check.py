@@ -1,5 +1,6 @@
 """Compares a shard that was just written with what it was made of."""
 
+import math
 import pathlib
 from collections.abc import Mapping
 
@@ -57,13 +58,14 @@ def floor(quality: int) -> float:
   blue in one with colours, is below that; the bytes tell the rest.
   """
   worst = _error(_LUMA_STEP, quality) + 1.772 * _error(_CHROMA_STEP, quality)
-  return min(_HIGHEST_FLOOR, float(20 * np.log10(255 / (worst + 2))))
+  return min(_HIGHEST_FLOOR, 20 * math.log10(255 / (worst + 2)))
 
 
 def _error(step: int, quality: int) -> float:
   """Returns how far the mean of a block may be off; libjpeg scales steps so."""
   scale = 5000 / quality if quality < 50 else 200.0 - 2 * quality
-  return float(np.clip((step * scale + 50) // 100, 1, 255)) / 16
+  scaled = (step * scale + 50) // 100
+  return (1.0 if scaled < 1 else 255.0 if scaled > 255 else scaled) / 16
 
 
 def psnr(
@@ -74,7 +76,7 @@ def psnr(
     np.asarray(Image.fromarray(x).reduce(_BLOCK), np.float64)
     for x in (one, two)
   ]
-  error = np.mean((small[0] - small[1]) ** 2)
+  error = float(np.mean((small[0] - small[1]) ** 2))
   return float(10 * np.log10(255**2 / max(error, 1e-10)))
 
 

@@ -65,7 +65,7 @@ def complete(
       "episodes": _episode_table(found, sound),
       "statistics": _statistics(found, columns, kept),
       "cache": settings,
-      "source": _source(found, facts),
+      "source": source_of(found, facts),
       "files": shards | {name: storage.digest(root / name) for name in files},
     },
   )
@@ -162,9 +162,10 @@ def _episode_table(
   return table
 
 
-def _source(
+def source_of(
   found: base.Recording, facts: dict[int, dict[str, np.ndarray]]
 ) -> dict[str, Any]:
+  """Returns where the episodes come from, and which were left out and why."""
   skipped = {x.episode: x.reason for x in found.skipped}
   skipped |= {
     number: str(fact["reason"])

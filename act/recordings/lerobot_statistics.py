@@ -1,110 +1,52 @@
-"""Statistics that a LeRobotDataset stores, as flat lists of numbers.
+"""The ten statistics of LeRobot, of an episode and of all.
 
-Those of several episodes become one exactly: counts add up, means are weighed
-by them, and a variance is the mean of x^2 less the square of the mean of x.
-Quantiles of parts do not tell those of the whole, so they are left out.
+Means and quantiles of all are those of all frames; LeRobot averages the
+episodes' quantiles. Of pictures every tenth frame is counted, see
+`act.statistics`.
 """
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from act.recordings import (
-  inside,
-  lerobot_episode,
-  lerobot_info,
-  lerobot_v2,
-  lerobot_v3,
-)
-from carnet import errors
+from act import statistics
 
-FILE = "meta/stats.json"
-_MERGED = ("min", "max", "mean", "std", "count")
+_QUANTILES = {"q01": 0.01, "q10": 0.1, "q50": 0.5, "q90": 0.9, "q99": 0.99}
+ORDER = ("min", "max", "mean", "std", "count", *_QUANTILES)
 
-Statistics = dict[str, dict[str, list[float]]]
+Table = dict[str, dict[str, Any]]
 
 
-def read(
-  info: lerobot_info.Info, episodes: Sequence[lerobot_episode.Episode]
-) -> Statistics:
-  """Returns feature -> name -> numbers, {} where the data have none."""
-  numbers = [episode.number for episode in episodes]
-  parts: Sequence[Mapping[str, Any]] = []
-  if inside.is_there(info.root, FILE):
-    whole = inside.read_json(info.root, FILE)
-    if not isinstance(whole, dict):
-      raise errors.UserError(f"{info.root / FILE}: not an object")
-    return _flat(info, whole, FILE)
-  if info.version == "v3.0":
-    parts = lerobot_v3.statistics(info, numbers)
-    where = lerobot_v3.EPISODES
-  elif inside.is_there(info.root, lerobot_v2.EPISODES_STATISTICS):
-    parts = lerobot_v2.statistics(info, numbers)
-    where = lerobot_v2.EPISODES_STATISTICS
-  if len(parts) != len(numbers):
-    return {}
-  return merge([_flat(info, part, where) for part in parts])
+def of(
+  columns: Mapping[str, np.ndarray],
+  counts: Mapping[str, np.ndarray],
+  lengths: list[int],
+) -> Table:
+  """Returns feature -> statistic -> value.
 
-
-def merge(parts: Sequence[Statistics]) -> Statistics:
-  """Returns the statistics of episodes as those of all their frames."""
-  out: Statistics = {}
-  for feature in parts[0] if parts else ():
-    blocks = [part.get(feature, {}) for part in parts]
-    if any(set(_MERGED) - block.keys() for block in blocks):
-      continue
-    sizes = {len(block[name]) for block in blocks for name in _MERGED[:4]}
-    if len(sizes) != 1 or any(len(block["count"]) != 1 for block in blocks):
-      continue
-    low, high, mean, std = (
-      np.array([block[name] for block in blocks]) for name in _MERGED[:4]
-    )
-    count = np.array([block["count"] for block in blocks])
-    total = count.sum()
-    if total <= 0 or (count < 0).any():
-      continue
-    center = (count * mean).sum(0) / total
-    variance = (count * (std**2 + (mean - center) ** 2)).sum(0) / total
-    out[feature] = {
-      "min": low.min(0).tolist(),
-      "max": high.max(0).tolist(),
-      "mean": center.tolist(),
-      "std": np.sqrt(variance).tolist(),
-      "count": [float(total)],
+  Args:
+    columns: the vectors, [F D] or [F].
+    counts: of each camera, as `act.statistics.count` sums them up.
+    lengths: of the episodes that they are of.
+  """
+  table: Table = {}
+  frames = sum(-(-length // statistics.EVERY_FRAMES) for length in lengths)
+  for name, count in counts.items():
+    block = statistics.of_counts(count, _QUANTILES)
+    # (3, 1, 1), in 0..1
+    image: dict[str, Any] = {
+      key: [[[value]] for value in values] for key, values in block.items()
     }
-  return out
+    table[name] = _ordered(image | {"count": [frames]})
+  for name, values in columns.items():
+    wide = values[:, None] if values.ndim == 1 else values
+    vector: dict[str, Any] = dict(
+      statistics.of_vectors(wide.astype(np.float64), _QUANTILES)
+    )
+    table[name] = _ordered(vector | {"count": [len(values)]})
+  return table
 
 
-def _flat(
-  info: lerobot_info.Info, stored: Mapping[str, Any], where: str
-) -> Statistics:
-  out: Statistics = {}
-  for feature in (*info.cameras, *info.vectors):
-    block = stored.get(feature)
-    if not isinstance(block, Mapping):
-      continue
-    out[feature] = {}
-    for name, values in block.items():
-      try:
-        numbers = list(_numbers(values))
-      except (ValueError, OverflowError, RecursionError) as error:
-        raise errors.UserError(
-          f"{info.root / where}: {name} of '{feature}': {error}"
-        ) from error
-      if numbers:
-        out[feature][str(name)] = numbers
-  return out
-
-
-def _numbers(values: Any) -> Iterator[float]:
-  if isinstance(values, list):
-    for value in values:
-      yield from _numbers(value)
-  elif isinstance(values, int | float):
-    if not math.isfinite(values):
-      raise ValueError(f"{values} is no number")
-    yield float(values)
-  elif values is not None:
-    raise ValueError(f"{repr(values)[:40]} is no number")
+def _ordered(block: dict[str, Any]) -> dict[str, Any]:
+  return {name: block[name] for name in ORDER}

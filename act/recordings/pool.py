@@ -6,14 +6,14 @@ ends, and leaves no half-written file when it is asked to stop.
 
 import contextlib
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import process
 from multiprocessing import synchronize
 from typing import Any, Protocol, runtime_checkable
 
 from act import collection_workers
-from carnet import errors, spawn
+from carnet import errors, progress, spawn
 from carnet.passport import ending
 
 count = collection_workers.count
@@ -70,6 +70,49 @@ def start(worker: Worker, workers: int) -> Iterator[Submit]:
       "a worker died (out of memory?): run the same command again with fewer "
       "--workers; finished episodes are kept"
     ) from error
+
+
+def each(
+  worker: Worker,
+  numbers: Sequence[int],
+  is_done: Callable[[int], bool],
+  workers: int,
+  title: str,
+) -> None:
+  """Works on every episode that is not done, with progress.
+
+  Args:
+    worker: works on index i of the recording.
+    numbers: of the episodes, by index.
+    is_done: says whether an earlier run did an episode, by number.
+    workers: processes; 0 is one a core.
+    title: of the progress.
+  """
+  missing = [index for index, x in enumerate(numbers) if not is_done(x)]
+  if not missing:
+    return
+  done = len(numbers) - len(missing)
+  with (
+    start(worker, min(count(workers), len(missing))) as submit,
+    progress.bar(title, len(numbers), done) as bar,
+  ):
+    for future in _finished(submit, missing):
+      future.result()
+      done += 1
+      bar.update(done)
+
+
+def _finished(
+  submit: Submit, indices: Sequence[int]
+) -> Iterator[futures.Future[Any]]:
+  running = []
+  for index in indices:
+    future = submit(index)
+    if future.done():  # of this process, which works at once
+      yield future
+    else:
+      running.append(future)
+  yield from futures.as_completed(running)
 
 
 @contextlib.contextmanager
