@@ -1,0 +1,1 @@
+"""Looks at demonstrations before anybody trains on them; see `examine`."""

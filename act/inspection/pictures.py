@@ -1,0 +1,287 @@
+"""What the cameras show: nothing, the same for long, or another camera's view.
+
+Letters: B frames looked at together, H, W image, h, w blocks of it.
+"""
+
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float, Int, UInt8
+
+from act.inspection import report, vectors
+from act.recordings import base
+from carnet import errors
+
+_EPISODES, _FRAMES = 100, 8  # looked at, and in each, unless all are
+_AT_ONCE = 32
+_BLOCKS = 24  # along the longer side, at most
+_SAME = 2.0  # levels of 256 that the mean of a block may change
+_MOVED = 0.05  # of a dimension's range
+_FROZEN_SECONDS, _FROZEN_FRAMES = 1.0, 10
+_BLACK, _FLAT = 8.0, 2.0  # levels: mean, and deviation over the blocks
+_MOST = 0.5  # of the frames looked at: a fault in more of them is severe
+
+
+@dataclasses.dataclass
+class _Camera:
+  """What is kept of a camera while its episodes are read."""
+
+  read: int = 0
+  total: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
+  squares: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
+  black: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+  flat: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+  frozen: list[tuple[int, int, int]] = dataclasses.field(default_factory=list)
+  twins: dict[str, list[bool]] = dataclasses.field(default_factory=dict)
+
+
+@dataclasses.dataclass(frozen=True)
+class Looked:
+  """What the cameras showed; `read` frames of each."""
+
+  features: tuple[report.Feature, ...]
+  findings: tuple[report.Finding, ...]
+  read: int
+
+
+def examine(
+  recording: base.Recording,
+  full: bool,
+  progress: Callable[[int], None] = lambda done: None,
+) -> Looked:
+  """Looks at pictures of all cameras; `progress` hears of finished episodes."""
+  found = {name: _Camera() for name in recording.cameras}
+  faults: list[report.Finding] = []
+  if found:
+    images = recording.open_images(tuple(found))
+    motion = _motion(recording)
+    for done, index in enumerate(chosen(recording, full)):
+      number = int(recording.episodes[index])
+      try:
+        blocks = _blocks(recording, images, index, full, found)
+      except errors.UserError as error:
+        faults.append(_unreadable(number, str(error)))
+      else:
+        _compare(recording, number, index, *blocks, motion, found)
+      progress(done + 1)
+  for name, camera in found.items():
+    faults.extend(_findings(recording, name, camera))
+  features = [
+    _feature(name, recording.cameras[name], camera)
+    for name, camera in found.items()
+  ]
+  read = max((camera.read for camera in found.values()), default=0)
+  return Looked(tuple(features), tuple(faults), read)
+
+
+def chosen(recording: base.Recording, full: bool) -> list[int]:
+  """Returns the episodes to look at, by their place."""
+  count = len(recording.lengths)
+  return spread(count, count if full else _EPISODES)
+
+
+def spread(count: int, most: int) -> list[int]:
+  """Returns at most so many of `count` places, at equal distances."""
+  places = np.linspace(0, count - 1, min(count, most)).round()
+  return np.unique(places).astype(np.int64).tolist()
+
+
+def _blocks(
+  recording: base.Recording,
+  images: base.Images,
+  index: int,
+  full: bool,
+  found: dict[str, _Camera],
+) -> tuple[Int[np.ndarray, " B"], dict[str, np.ndarray]]:
+  """Returns the frames looked at in an episode, and the blocks they show."""
+  length = int(recording.lengths[index])
+  places = np.array(spread(length, length if full else _FRAMES))
+  rows: dict[str, list[np.ndarray]] = {name: [] for name in found}
+  for start in range(0, len(places), _AT_ONCE):
+    frames = recording.first_frames[index] + places[start : start + _AT_ONCE]
+    for name, pictures in images.read(frames).items():
+      means = shrink(pictures)
+      camera = found[name]
+      camera.read += len(pictures)
+      camera.total += pictures.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
+      thin = np.square(pictures[:, ::2, ::2], dtype=np.float32)
+      camera.squares += thin.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
+      rows[name].append(means)
+  return places, {name: np.concatenate(x) for name, x in rows.items()}
+
+
+def shrink(
+  pictures: UInt8[np.ndarray, "B H W 3"],
+) -> Float[np.ndarray, "B h w 3"]:
+  """Returns the means of square blocks, in which a moving arm still shows."""
+  count, height, width, _ = pictures.shape
+  side = max(1, max(height, width) // _BLOCKS)
+  rows, columns = max(height // side, 1), max(width // side, 1)
+  whole = pictures[:, : rows * side, : columns * side]
+  blocks = whole.reshape(
+    count, rows, min(side, height), columns, min(side, width), 3
+  )
+  return blocks.mean(axis=(2, 4), dtype=np.float32)
+
+
+def _motion(recording: base.Recording) -> Float[np.ndarray, "F D"] | None:
+  """Returns what moves, in ranges of its dimensions; None if nothing does."""
+  moving = [x.values for n, x in recording.vectors.items() if vectors.moves(n)]
+  if not moving:
+    return None
+  values = np.concatenate(moving, axis=1)
+  span = np.ptp(values, axis=0)
+  return (values / np.where(span > 0, span, np.inf)).astype(np.float32)
+
+
+def _compare(
+  recording: base.Recording,
+  number: int,
+  index: int,
+  places: Int[np.ndarray, " B"],
+  blocks: dict[str, np.ndarray],
+  motion: Float[np.ndarray, "F D"] | None,
+  found: dict[str, _Camera],
+) -> None:
+  """Notes what is odd in an episode."""
+  seconds = (recording.fps or 0.0) * _FROZEN_SECONDS
+  first = recording.first_frames[index]
+  states = None if motion is None else motion[first + places]
+  names = list(blocks)
+  for position, name in enumerate(names):
+    shown, camera = blocks[name], found[name]
+    dark = shown.mean(axis=(1, 2, 3)) < _BLACK
+    flat = shown.std(axis=(1, 2)).max(axis=1) < _FLAT
+    camera.black += [(number, int(x)) for x in places[flat & dark]]
+    camera.flat += [(number, int(x)) for x in places[flat & ~dark]]
+    for start, end in _runs(shown, states, flat):
+      lasting = int(places[end] - places[start])
+      if lasting >= max(seconds, _FROZEN_FRAMES):
+        camera.frozen.append((number, int(places[start]), int(places[end])))
+    for other in names[position + 1 :]:
+      theirs = blocks[other]
+      if shown.shape == theirs.shape and not flat.all():
+        same = float(np.abs(shown - theirs).max()) < _SAME
+        camera.twins.setdefault(other, []).append(same)
+
+
+def _runs(
+  shown: Float[np.ndarray, "B h w 3"],
+  states: Float[np.ndarray, "B D"] | None,
+  flat: np.ndarray,
+) -> Iterator[tuple[int, int]]:
+  """Yields first and last of frames that are alike while the robot moved."""
+  start = 0
+  for index in range(1, len(shown) + 1):
+    if index < len(shown):
+      change = float(np.abs(shown[index] - shown[start]).max())
+      if change < _SAME:
+        continue
+    end = index - 1
+    moved = states is None or (
+      float(np.ptp(states[start : end + 1], axis=0).max(initial=0)) > _MOVED
+    )
+    if end > start and moved and not flat[start]:
+      yield start, end
+    start = index
+
+
+def _findings(
+  recording: base.Recording, name: str, camera: _Camera
+) -> Iterator[report.Finding]:
+  for kind, rows, said in (
+    ("black camera", camera.black, "are black"),
+    ("camera of one colour", camera.flat, "are of one colour"),
+  ):
+    if rows:
+      yield report.Finding(
+        kind=kind,
+        severity="severe" if len(rows) > _MOST * camera.read else "warning",
+        said=f"{len(rows)} of {camera.read} frames that were looked at {said}; "
+        "this is the first.",
+        advice="Look at the film: the lens was covered, or the camera was not "
+        "there. Leave these episodes or the camera out.",
+        feature=name,
+        episode=rows[0][0],
+        frame=rows[0][1],
+      )
+  yield from _frozen(recording, name, camera)
+  for other, same in camera.twins.items():
+    if sum(same) > _MOST * len(same):
+      yield report.Finding(
+        kind="same view twice",
+        severity="severe",
+        said=f"It shows what '{other}' shows, in {sum(same)} episodes.",
+        advice="One of them was recorded from the wrong device: leave one out.",
+        feature=name,
+      )
+
+
+def _frozen(
+  recording: base.Recording, name: str, camera: _Camera
+) -> Iterator[report.Finding]:
+  episodes = list(dict.fromkeys(number for number, _, _ in camera.frozen))
+  if not episodes:
+    return
+  number, first, last = max(camera.frozen, key=lambda x: x[2] - x[1])
+  seconds = ""
+  if recording.fps:
+    seconds = f" ({(last - first) / recording.fps:.1f} s)"
+  length = int(recording.lengths[recording.episodes == number][0])
+  long = last - first > _MOST * length
+  several = f" It does so in {len(episodes)} episodes: " + ", ".join(
+    map(str, episodes[:8])
+  )
+  yield report.Finding(
+    kind="frozen camera",
+    severity="severe" if long else "warning",
+    said=f"It shows the same for {last - first} frames{seconds} while the "
+    "robot moves; this is the longest time."
+    + (
+      several + (", ..." if len(episodes) > 8 else "") + "."
+      if len(episodes) > 1
+      else ""
+    ),
+    advice="Look at the film: either the stream hung, and the episodes are to "
+    "be left out, or nothing that this camera sees moved.",
+    feature=name,
+    episode=number,
+    frame=first,
+    last_frame=last,
+  )
+
+
+def _unreadable(number: int, reason: str) -> report.Finding:
+  return report.Finding(
+    kind="unreadable pictures",
+    severity="severe",
+    said=reason,
+    advice="Fetch the file again, or leave the episode out.",
+    episode=number,
+  )
+
+
+def _feature(name: str, size: base.Camera, camera: _Camera) -> report.Feature:
+  shape = (size.height, size.width, 3)
+  if not camera.read:
+    return report.Feature(name, "camera", shape)
+  mean = camera.total / camera.read
+  std = np.sqrt(np.maximum(camera.squares / camera.read - mean**2, 0.0))
+  nan = float("nan")
+  return report.Feature(
+    name,
+    "camera",
+    shape,
+    tuple(
+      report.Dimension(
+        colour, nan, nan, float(m) / 255, float(s) / 255, nan, nan, nan
+      )
+      for colour, m, s in zip(("red", "green", "blue"), mean, std, strict=True)
+    ),
+  )
+
+
+def count(recording: base.Recording, full: bool) -> int:
+  """Returns how many episodes `examine` looks at."""
+  return len(chosen(recording, full)) if recording.cameras else 0

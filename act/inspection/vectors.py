@@ -1,0 +1,150 @@
+"""Ranges of the vectors, and joints that hardly move.
+
+Letters: D dimensions, F frames.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Float
+
+from act.inspection import report
+from act.recordings import base
+
+_BINS = 32
+# LeRobot divides by std + 1e-8 (normalize_processor.py)
+_EPSILON = 1e-8
+_STILL = 1e-3  # of the median deviation of the vector's other dimensions
+_PEAK = 200.0  # deviations of a single frame
+# bookkeeping, which is constant in sound data too
+_NO_MOTION = (
+  *("reward", "discount", "done", "success", "timestamp", "index"),
+  *("is_first", "is_last", "is_terminal"),
+)
+
+
+def measure(recording: base.Recording) -> Iterator[report.Feature]:
+  """Yields each vector with the ranges of its dimensions."""
+  for name, vector in recording.vectors.items():
+    values = vector.values
+    named = names(vector)
+    yield report.Feature(
+      name,
+      "vector",
+      (values.shape[1],),
+      tuple(_dimension(x, values[:, i]) for i, x in enumerate(named)),
+    )
+
+
+def names(vector: base.Vector) -> tuple[str, ...]:
+  """Returns the dimensions' names, or their numbers where they have none."""
+  width = vector.values.shape[1]
+  if len(vector.names) == width:
+    return tuple(vector.names)
+  return tuple(map(str, range(width)))
+
+
+def moves(name: str) -> bool:
+  """Tells whether a vector is of something that moves."""
+  return not any(word in name.lower() for word in _NO_MOTION)
+
+
+def findings(recording: base.Recording) -> Iterator[report.Finding]:
+  """Yields what is wrong with the values of single vectors."""
+  for name, vector in recording.vectors.items():
+    yield from _not_finite(recording, name, vector)
+    if moves(name) and np.isfinite(vector.values).all():
+      yield from _still(name, vector)
+
+
+def _dimension(name: str, column: Float[np.ndarray, " F"]) -> report.Dimension:
+  finite = column[np.isfinite(column)].astype(np.float64)
+  if not len(finite):
+    return report.Dimension(name, *(float("nan"),) * 7)
+  low, high = float(finite.min()), float(finite.max())
+  q01, q50, q99 = np.quantile(finite, (0.01, 0.5, 0.99)).tolist()
+  bins = np.zeros(_BINS, np.int64)
+  if high > low:
+    at = ((finite - low) / (high - low) * _BINS).astype(np.int64)
+    bins = np.bincount(np.minimum(at, _BINS - 1), minlength=_BINS)
+  return report.Dimension(
+    name=name,
+    min=low,
+    max=high,
+    mean=float(finite.mean()),
+    std=float(finite.std()),
+    q01=q01,
+    q50=q50,
+    q99=q99,
+    histogram=tuple(bins.tolist()),
+  )
+
+
+def _not_finite(
+  recording: base.Recording, name: str, vector: base.Vector
+) -> Iterator[report.Finding]:
+  bad = np.argwhere(~np.isfinite(vector.values))
+  if not len(bad):
+    return
+  frame, dimension = bad[0].tolist()
+  episode, position = locate(recording, frame)
+  yield report.Finding(
+    kind="not a number",
+    severity="severe",
+    said=f"{len(bad)} values are NaN or infinite; this is the first.",
+    advice="One of them spoils all weights: leave the episode out.",
+    feature=name,
+    dimensions=(names(vector)[dimension],),
+    episode=episode,
+    frame=position,
+  )
+
+
+def locate(recording: base.Recording, frame: int) -> tuple[int, int]:
+  """Returns the data's number of a frame's episode, and the place in it."""
+  starts = recording.first_frames
+  index = int(np.searchsorted(starts, frame, side="right")) - 1
+  return int(recording.episodes[index]), int(frame - starts[index])
+
+
+def _still(name: str, vector: base.Vector) -> Iterator[report.Finding]:
+  values = vector.values.astype(np.float64)
+  std = values.std(axis=0)
+  constant = np.ptp(values, axis=0) == 0
+  named = np.array(names(vector))
+  if constant.any():
+    yield report.Finding(
+      kind="constant joint",
+      severity="warning",
+      said=f"{int(constant.sum())} of {len(named)} dimensions never change. "
+      f"Divided by LeRobot's std + {_EPSILON:g}, a robot that is 0.01 away "
+      "would give the policy a million deviations.",
+      advice="Leave the dimension out, or make sure that the robot holds it.",
+      feature=name,
+      dimensions=tuple(named[constant].tolist()),
+    )
+  if constant.all():
+    return
+  unit = float(np.median(std[~constant]))
+  peak = np.abs(values - values.mean(axis=0)).max(axis=0) / (std + _EPSILON)
+  for kind, found in (
+    ("near-constant joint", ~constant & (std < _STILL * unit)),
+    ("joint of few outliers", ~constant & (peak > _PEAK)),
+  ):
+    if found.any():
+      yield _amplified(kind, name, named[found], std[found], peak[found])
+
+
+def _amplified(
+  kind: str, name: str, named: np.ndarray, std: np.ndarray, peak: np.ndarray
+) -> report.Finding:
+  return report.Finding(
+    kind=kind,
+    severity="warning",
+    said=f"The smallest standard deviation is {std.min():.3g}; single frames "
+    f"are up to {peak.max():.3g} deviations away once they are divided by it.",
+    advice="Leave the dimension out, or mend its sensor: its noise counts as "
+    "much as the motion of the others.",
+    feature=name,
+    dimensions=tuple(named.tolist()),
+  )
