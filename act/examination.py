@@ -4,6 +4,7 @@ Source of the frames: episode 0 of the demonstrations it was trained on.
 """
 
 import functools
+import math
 import pathlib
 import re
 from typing import Any
@@ -28,6 +29,7 @@ _EPISODE = 0
 # Joints that are asked for may lie somewhat beyond those of demonstrations: by
 # a part of their range, or by deviations that the outputs are scaled by.
 _RANGES, _DEVIATIONS = 0.25, 4.0
+_LIMITS = (("min", "max"), ("q01", "q99"), ("q10", "q90"))
 
 
 def examine(
@@ -61,11 +63,8 @@ def examine(
     params=trees.flatten(stored),
     frames=_frames(config, directory, dataset_path),
     calibrate=functools.partial(_calibrate, config, spec, statistics),
-    bounds=_bounds(config, statistics["action"]),
-    action_statistics=(
-      np.asarray(statistics["action"]["mean"]),
-      np.asarray(statistics["action"]["std"]),
-    ),
+    bounds=_bounds(config, _block(statistics, "action")),
+    action_statistics=_moments(statistics["action"]),
     recurrent=False,
   )
 
@@ -91,7 +90,8 @@ def _frames(
   if dataset_path is None and not opening.present(config.dataset.path):
     return None
   data = dataset.open_configured(config.dataset, dataset_path)
-  if not _is_same(data, checkpoint_lib.read_json(directory, "dataset.json")):
+  stored = checkpoint_lib.read_json(directory, "dataset.json")
+  if not _is_unrecorded(stored) and not _is_same(data, stored):
     raise errors.UserError(
       f"{data.origin} holds other demonstrations than the policy was trained "
       "on: give --dataset-path"
@@ -105,6 +105,11 @@ def _is_same(data: dataset.Dataset, stored: dict[str, Any]) -> bool:
     return data.metadata == stored
   source = stored.get("source", {})
   return bool(source.get("revision") == data.revision)
+
+
+def _is_unrecorded(stored: dict[str, Any]) -> bool:
+  """Whether another program trained it and did not note which data it had."""
+  return bool(stored.get("source", {"revision": ""}).get("revision") is None)
 
 
 def _read(
@@ -136,19 +141,55 @@ def _calibrate(
     )
     for name, shape in spec.images
   }
-  if config.dataset.state:
-    block = statistics["state"]
-    drawn = generator.normal(
-      block["mean"], block["std"], (count, spec.state_size)
-    )
-    made[config.dataset.state] = drawn.astype(np.float32)
+  vectors = {
+    config.dataset.state: ("state", spec.state_size),
+    config.dataset.environment_state: (
+      "environment_state",
+      spec.environment_state_size,
+    ),
+  }
+  for key, (feature, size) in vectors.items():
+    if key:
+      mean, std = _moments(statistics.get(feature, {})) or (0.0, 1.0)
+      drawn = generator.normal(mean, std, (count, size))
+      made[key] = drawn.astype(np.float32)
   return made
+
+
+def _block(statistics: dict[str, Any], feature: str) -> dict[str, Any]:
+  """Returns the statistics of a feature; imported ones may lack some."""
+  block = statistics.get(feature, {})
+  if _moments(block) is None:
+    raise errors.UserError(
+      f"stats.json has no statistics of '{feature}', which the range of sound "
+      "actions follows from: import again with --stats"
+    )
+  return block
+
+
+def _moments(block: dict[str, Any]) -> tuple[np.ndarray, np.ndarray] | None:
+  """Returns mean and standard deviation, or what comes close to them."""
+  if "mean" in block and "std" in block:
+    return np.asarray(block["mean"]), np.asarray(block["std"])
+  for low_name, high_name in _LIMITS:
+    if low_name in block and high_name in block:
+      low, high = np.asarray(block[low_name]), np.asarray(block[high_name])
+      # of numbers that are as likely anywhere in between
+      return (low + high) / 2, (high - low) / math.sqrt(12)
+  return None
 
 
 def _bounds(
   config: config_dict.ConfigDict, block: dict[str, Any]
 ) -> subject_lib.Bounds:
-  low, high = np.asarray(block["min"]), np.asarray(block["max"])
+  """Returns the range in the data, or deviations about the mean, and more."""
   least = _DEVIATIONS * max(config.normalization.minimum_std, 1e-3)
+  if "min" in block and "max" in block:
+    low, high = np.asarray(block["min"]), np.asarray(block["max"])
+  else:
+    found = _moments(block)
+    assert found is not None
+    mean, std = found
+    low, high = mean - _DEVIATIONS * std, mean + _DEVIATIONS * std
   margin = np.maximum(_RANGES * (high - low), least)
   return subject_lib.Bounds("action_stats", low - margin, high + margin)

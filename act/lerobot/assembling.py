@@ -365,7 +365,8 @@ def _training(
     reason = "there is no training_state"
     return 0, optimizer.init(config, params), {}, [fresh.format(reason)]
   files = reading.Files(place_of)
-  step, notes = 0, []
+  step: Any = 0
+  notes: list[str] = []
   if files.has(_TRAINING_STEP):
     step = files.json(_TRAINING_STEP).get("step")
     if type(step) is not int or not 0 <= step <= _LARGEST_STEP:
