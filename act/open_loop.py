@@ -25,6 +25,10 @@ from carnet import config as config_lib
 from carnet import errors, evaluation, progress, rollout
 from carnet.checkpoint import directory
 
+_FLAT_FAULT, _HOLDING_FAULT = FAULTS = (
+  "hardly moves",
+  "worse than holding still",
+)
 _FLAT = 0.1  # of the recorded spread; below, the output hardly moves
 
 
@@ -67,9 +71,9 @@ class Dimension:
     """Returns what is wrong with it, in words."""
     found = []
     if self.spread < _FLAT:
-      found.append("hardly moves")
+      found.append(_FLAT_FAULT)
     if self.error > self.holding > 0:
-      found.append("worse than holding still")
+      found.append(_HOLDING_FAULT)
     return tuple(found)
 
 

@@ -21,9 +21,10 @@ def show(report: open_loop.Report) -> None:
     f"{len(report.episodes)} episodes of {report.data}, {frames} frames, {seen}"
   )
   console.print(_table(report))
-  for dimension in report.dimensions:
-    for fault in dimension.faults:
-      console.print(f"'{dimension.name}' {fault}")
+  for fault in open_loop.FAULTS:
+    names = [x.name for x in report.dimensions if fault in x.faults]
+    if names:
+      console.print(f"{fault}: {', '.join(names)}")
   console.print(f"results: {report.results}")
   if importlib.util.find_spec("matplotlib") is not None:
     console.print(f"curves: {draw(report)}")
