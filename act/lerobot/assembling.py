@@ -20,6 +20,7 @@ from act.lerobot import (
   optimizer_state,
   original,
   policy_statistics,
+  provenance,
   reading,
 )
 from carnet import errors
@@ -100,6 +101,8 @@ def of_lerobot(place: locating.Place, statistics: str) -> Policy:
   written = files.json(locating.CONFIG)
   from_config.check_kind(written, where)
   weights = files.tensors(locating.WEIGHTS)
+  if files.has(provenance.NAME):  # it was a checkpoint of ours before
+    files.note(provenance.NAME)
   trained = files.json(_TRAIN_CONFIG) if files.has(_TRAIN_CONFIG) else None
   wanted = _declared(written, weights, where)
   weights_from = str(place.directory / locating.WEIGHTS)

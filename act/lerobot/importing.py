@@ -18,7 +18,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from act import features as features_lib
-from act.lerobot import assembling, locating, original
+from act.lerobot import assembling, locating, original, provenance
 from act.recordings import naming
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
@@ -262,7 +262,7 @@ def _context(policy: assembling.Policy) -> run_context.Context:
     run_id=None,
     started_utc=None,
     argv=None,
-    training_repository=repository.Repository(),
+    training_repository=repository.Repository(package=_trained_by(policy)),
     datasets=datasets,
     model=run_context.Model(
       class_name="ACT", class_module="act.model", config_module="act.config"
@@ -280,6 +280,17 @@ def _context(policy: assembling.Policy) -> run_context.Context:
     ),
     run_log=None,
   )
+
+
+def _trained_by(policy: assembling.Policy) -> str:
+  """Returns the program that the files show to be their author.
+
+  Which version of it no file tells.
+  """
+  name = "tonyzhaozh/act" if policy.place.checkpoint else "lerobot"
+  if provenance.NAME in policy.digests:
+    name = "carnet, as exported for lerobot"
+  return f"{name}, version not recorded"
 
 
 def _check_free(workdir: pathlib.Path) -> None:
