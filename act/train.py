@@ -56,7 +56,7 @@ def train(
   """
   config_check.check(config)
   data = dataset.open_configured(config.dataset)
-  config = _settled(config, data)
+  config = settled(config, data)
   agreement.check_environment(config, data)
   agreement.check_parent(config, data)
   training, held_out = dataset.split(
@@ -122,7 +122,7 @@ def train(
           raise errors.Interrupted(stop.name, f"{stop.name}: saved step {step}")
 
 
-def _settled(
+def settled(
   config: config_dict.ConfigDict, data: dataset.Dataset
 ) -> config_dict.ConfigDict:
   """Returns the config with the cameras named, and the hub's commit."""
