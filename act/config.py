@@ -39,6 +39,7 @@ def default_config() -> config_dict.ConfigDict:
     # "lerobot:user/name@revision", "hdf5:PATH" or "rlds:PATH"
     path="",
     episodes=0,  # use the first so many episodes; 0 means all
+    exclude_episodes=(),  # numbers of episodes to leave out
     cameras=("top",),  # the policy's names, in its order; ("*",) is all
     state="qpos",  # the vector that the policy sees; "" is none
     environment_state="",  # the same, of the environment

@@ -26,7 +26,7 @@ from ml_collections import config_dict
 from act import features as features_lib
 from act import sampling as sampling_lib
 from act import statistics
-from act.recordings import base, metadata, naming, opening
+from act.recordings import base, metadata, naming, opening, subset
 from carnet import errors
 
 SAMPLINGS = sampling_lib.SAMPLINGS
@@ -114,6 +114,7 @@ def open_configured(
     options.episodes,
     environment_state=options.environment_state,
     rename=options.rename,
+    exclude=options.exclude_episodes,
     skip_bad=options.skip_bad_episodes,
   )
 
@@ -126,6 +127,7 @@ def open(
   *,
   environment_state: str = "",
   rename: Sequence[str] = (),
+  exclude: Sequence[int] = (),
   skip_bad: bool = False,
 ) -> Dataset:
   """Opens demonstrations; see `act.recordings.opening` for what `path` may be.
@@ -137,6 +139,7 @@ def open(
     episodes: take only the first so many, 0 all.
     environment_state: the same for the state of the environment.
     rename: "name in the data => the policy's".
+    exclude: numbers of episodes to leave out, as the data number them.
     skip_bad: leave unsound episodes out.
 
   Raises:
@@ -149,7 +152,7 @@ def open(
     )
   asked = naming.Asked(tuple(cameras), state, environment_state, tuple(rename))
   options = base.Options(naming.candidates(asked), episodes, skip_bad)
-  found = opening.open(os.fspath(path), options)
+  found = subset.without(opening.open(os.fspath(path), options), exclude)
   return _dataset(found, naming.choose(found, asked))
 
 

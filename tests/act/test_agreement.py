@@ -39,7 +39,7 @@ def test_pictures_of_another_size_are_no_environment(data):
   config = _config(
     name="fake/numbers", cameras=("top", "left"), height=24, width=32
   )
-  with pytest.raises(errors.UserError, match="'left' .* 32x24 .* 24x32"):
+  with pytest.raises(errors.UserError, match=r"'left' .* 32x24 .* 24x32"):
     agreement.check_environment(config, data)
   config.dataset.cameras = ("top",)
   only = dataclasses.replace(

@@ -1,4 +1,4 @@
-"""A policy beside the recorded actions: arithmetic by hand, and the whole way."""
+"""A policy beside the recorded actions: by hand, and the whole way."""
 
 import dataclasses
 import json
