@@ -135,7 +135,12 @@ def _films(films: Sequence[strips.Strip]) -> Element:
   for camera in dict.fromkeys(strip.camera for strip in films):
     parts.append(markup.element("h3", f"Camera {camera}"))
     parts += [_strip(strip) for strip in films if strip.camera == camera]
-  return markup.join(*parts)
+  note = (
+    "Frames at equal distances; those at which something was found are set "
+  )
+  return markup.join(
+    markup.element("p", f"{note}off by a frame.", class_="muted"), *parts
+  )
 
 
 def _strip(strip: strips.Strip) -> Element:
@@ -153,6 +158,7 @@ def _strip(strip: strips.Strip) -> Element:
         height=frame.height,
       ),
       markup.element("figcaption", frame.number),
+      class_="marked" if frame.marked else None,
     )
     for frame in strip.frames
   ]

@@ -3,8 +3,9 @@
 Letters: B frames looked at together, H, W image, h, w blocks of it.
 """
 
+import collections
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int, UInt8
@@ -20,7 +21,7 @@ _SAME = 2.0  # levels of 256 that the mean of a block may change
 _MOVED = 0.05  # of a dimension's range
 _FROZEN_SECONDS, _FROZEN_FRAMES = 1.0, 10
 _BLACK, _FLAT = 8.0, 2.0  # levels: mean, and deviation over the blocks
-_MOST = 0.5  # of the frames looked at: a fault in more of them is severe
+_MOST = 0.5  # of an episode, or of the episodes: more of it is severe
 
 
 @dataclasses.dataclass
@@ -28,6 +29,7 @@ class _Camera:
   """What is kept of a camera while its episodes are read."""
 
   read: int = 0
+  looked: dict[int, int] = dataclasses.field(default_factory=dict)
   total: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
   squares: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(3))
   black: list[tuple[int, int]] = dataclasses.field(default_factory=list)
@@ -151,6 +153,7 @@ def _compare(
   names = list(blocks)
   for position, name in enumerate(names):
     shown, camera = blocks[name], found[name]
+    camera.looked[number] = len(shown)
     dark = shown.mean(axis=(1, 2, 3)) < _BLACK
     flat = shown.std(axis=(1, 2)).max(axis=1) < _FLAT
     camera.black += [(number, int(x)) for x in places[flat & dark]]
@@ -195,17 +198,7 @@ def _findings(
     ("camera of one colour", camera.flat, "are of one colour"),
   ):
     if rows:
-      yield report.Finding(
-        kind=kind,
-        severity="severe" if len(rows) > _MOST * camera.read else "warning",
-        said=f"{len(rows)} of {camera.read} frames that were looked at {said}; "
-        "this is the first.",
-        advice="Look at the film: the lens was covered, or the camera was not "
-        "there. Leave these episodes or the camera out.",
-        feature=name,
-        episode=rows[0][0],
-        frame=rows[0][1],
-      )
+      yield _dark(name, kind, said, rows, camera)
   yield from _frozen(recording, name, camera)
   for other, same in camera.twins.items():
     if sum(same) > _MOST * len(same):
@@ -216,6 +209,38 @@ def _findings(
         advice="One of them was recorded from the wrong device: leave one out.",
         feature=name,
       )
+
+
+def _dark(
+  name: str,
+  kind: str,
+  said: str,
+  rows: list[tuple[int, int]],
+  camera: _Camera,
+) -> report.Finding:
+  counts = collections.Counter(episode for episode, _ in rows)
+  whole = [x for x, count in counts.items() if count == camera.looked[x]]
+  episode, frame = rows[0]
+  if whole:
+    episode, frame = next(x for x in rows if x[0] == whole[0])
+    said += f", all of {_listed(whole)}"
+  return report.Finding(
+    kind=kind,
+    severity="severe" if whole else "warning",
+    said=f"{len(rows)} of {camera.read} frames that were looked at {said}; "
+    "this is the first.",
+    advice="Look at the film: the lens was covered, or the camera was not "
+    "there. Leave these episodes or the camera out.",
+    feature=name,
+    episode=episode,
+    frame=frame,
+  )
+
+
+def _listed(episodes: Sequence[int]) -> str:
+  shown = ", ".join(map(str, episodes[:8]))
+  more = ", ..." if len(episodes) > 8 else ""
+  return f"episode{'s' * (len(episodes) > 1)} {shown}{more}"
 
 
 def _frozen(
@@ -230,19 +255,14 @@ def _frozen(
     seconds = f" ({(last - first) / recording.fps:.1f} s)"
   length = int(recording.lengths[recording.episodes == number][0])
   long = last - first > _MOST * length
-  several = f" It does so in {len(episodes)} episodes: " + ", ".join(
-    map(str, episodes[:8])
-  )
+  several = ""
+  if len(episodes) > 1:
+    several = f" It happens in {_listed(episodes)}."
   yield report.Finding(
     kind="frozen camera",
     severity="severe" if long else "warning",
     said=f"It shows the same for {last - first} frames{seconds} while the "
-    "robot moves; this is the longest time."
-    + (
-      several + (", ..." if len(episodes) > 8 else "") + "."
-      if len(episodes) > 1
-      else ""
-    ),
+    f"robot moves; this is the longest time.{several}",
     advice="Look at the film: either the stream hung, and the episodes are to "
     "be left out, or nothing that this camera sees moved.",
     feature=name,

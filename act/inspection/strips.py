@@ -3,10 +3,9 @@
 import base64
 import dataclasses
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import UInt8
 from PIL import Image
 
 from act.inspection import pictures, report
@@ -18,6 +17,7 @@ _LARGEST_BYTES = 4_000_000  # of all pictures together, before base64
 _SIZES = ((8, 192, 75), (8, 128, 70), (6, 96, 60), (4, 64, 50))
 _EPISODES = 4
 _WITH_FINDINGS = 4  # more, of which something was found
+_MARKED = 4  # frames of an episode at which something was found
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +25,7 @@ class Frame:
   """A small picture; `number` is the frame's within its episode."""
 
   number: int
+  marked: bool  # something was found there
   height: int
   width: int
   jpeg: bytes
@@ -52,11 +53,12 @@ def cut(
   if not recording.cameras:
     return ()
   places = _places(recording, findings)
-  count, side, quality = _SIZES[0]
   strips = [
     strip
     for place in places
-    for strip in _episode(recording, place, count, side, quality)
+    for strip in _episode(
+      recording, place, _odd(recording, place, findings), _SIZES[0]
+    )
   ]
   for count, side, quality in _SIZES[1:]:
     if _bytes(strips) <= _LARGEST_BYTES:
@@ -81,12 +83,33 @@ def _places(
   return sorted([*some, *odd[:_WITH_FINDINGS]])
 
 
+def _odd(
+  recording: base.Recording, place: int, findings: Sequence[report.Finding]
+) -> dict[int, set[str]]:
+  """Returns frames at which something was found, and in which features."""
+  number, length = recording.episodes[place], recording.lengths[place]
+  odd: dict[int, set[str]] = {}
+  for x in findings:
+    for frame in (x.frame, x.last_frame):
+      if x.episode == number and frame is not None and 0 <= frame < length:
+        if len(odd) < _MARKED:
+          odd.setdefault(frame, set())
+        if frame in odd:
+          odd[frame].add(x.feature)
+  return odd
+
+
 def _episode(
-  recording: base.Recording, place: int, count: int, side: int, quality: int
+  recording: base.Recording,
+  place: int,
+  odd: Mapping[int, set[str]],
+  size: tuple[int, int, int],
 ) -> Iterator[Strip]:
+  count, side, quality = size
   cameras = tuple(recording.cameras)
   episode = int(recording.episodes[place])
-  positions = pictures.spread(int(recording.lengths[place]), count)
+  usual = pictures.spread(int(recording.lengths[place]), count)
+  positions = sorted({*usual, *odd})
   frames = recording.first_frames[place] + np.array(positions)
   try:
     read = recording.open_images(cameras).read(frames)
@@ -94,24 +117,27 @@ def _episode(
     yield from (Strip(x, episode, (), str(error)) for x in cameras)
     return
   for camera in cameras:
+    others = {x for x in cameras if x != camera}
     small = [
-      _frame(position, picture, side, quality)
+      _small(
+        position,
+        bool(odd.get(position, set()) - others),
+        Image.fromarray(picture),
+        side,
+        quality,
+      )
       for position, picture in zip(positions, read[camera], strict=True)
     ]
     yield Strip(camera, episode, tuple(small))
 
 
-def _frame(
-  number: int, picture: UInt8[np.ndarray, "H W 3"], side: int, quality: int
+def _small(
+  number: int, marked: bool, image: Image.Image, side: int, quality: int
 ) -> Frame:
-  return _small(number, Image.fromarray(picture), side, quality)
-
-
-def _small(number: int, image: Image.Image, side: int, quality: int) -> Frame:
   image.thumbnail((side, side), Image.Resampling.BOX)
   buffer = io.BytesIO()
   image.save(buffer, "JPEG", quality=quality)
-  return Frame(number, image.height, image.width, buffer.getvalue())
+  return Frame(number, marked, image.height, image.width, buffer.getvalue())
 
 
 def _thinner(strip: Strip, count: int, side: int, quality: int) -> Strip:
@@ -120,7 +146,8 @@ def _thinner(strip: Strip, count: int, side: int, quality: int) -> Strip:
   for index in kept:
     frame = strip.frames[index]
     with Image.open(io.BytesIO(frame.jpeg), formats=("JPEG",)) as image:
-      frames.append(_small(frame.number, image, side, quality))
+      small = _small(frame.number, frame.marked, image, side, quality)
+      frames.append(small)
   return dataclasses.replace(strip, frames=tuple(frames))
 
 

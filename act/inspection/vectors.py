@@ -54,7 +54,7 @@ def findings(recording: base.Recording) -> Iterator[report.Finding]:
   for name, vector in recording.vectors.items():
     yield from _not_finite(recording, name, vector)
     if moves(name) and np.isfinite(vector.values).all():
-      yield from _still(name, vector)
+      yield from _still(recording, name, vector)
 
 
 def _dimension(name: str, column: Float[np.ndarray, " F"]) -> report.Dimension:
@@ -107,44 +107,73 @@ def locate(recording: base.Recording, frame: int) -> tuple[int, int]:
   return int(recording.episodes[index]), int(frame - starts[index])
 
 
-def _still(name: str, vector: base.Vector) -> Iterator[report.Finding]:
+def _still(
+  recording: base.Recording, name: str, vector: base.Vector
+) -> Iterator[report.Finding]:
   values = vector.values.astype(np.float64)
+  named = np.array(names(vector))
   std = values.std(axis=0)
   constant = np.ptp(values, axis=0) == 0
-  named = np.array(names(vector))
   if constant.any():
-    yield report.Finding(
-      kind="constant joint",
-      severity="warning",
-      said=f"{int(constant.sum())} of {len(named)} dimensions never change. "
-      f"Divided by LeRobot's std + {_EPSILON:g}, a robot that is 0.01 away "
-      "would give the policy a million deviations.",
-      advice="Leave the dimension out, or make sure that the robot holds it.",
-      feature=name,
-      dimensions=tuple(named[constant].tolist()),
-    )
+    yield _constant(name, named, constant)
   if constant.all():
     return
   unit = float(np.median(std[~constant]))
-  peak = np.abs(values - values.mean(axis=0)).max(axis=0) / (std + _EPSILON)
-  for kind, found in (
-    ("near-constant joint", ~constant & (std < _STILL * unit)),
-    ("joint of few outliers", ~constant & (peak > _PEAK)),
-  ):
-    if found.any():
-      yield _amplified(kind, name, named[found], std[found], peak[found])
+  near = ~constant & (std < _STILL * unit)
+  if near.any():
+    yield _near_constant(name, named[near], float(std[near].min()), unit)
+  far = np.abs(values - values.mean(axis=0)) / (std + _EPSILON)
+  rare = ~constant & ~near & (far.max(axis=0) > _PEAK)
+  if rare.any():
+    most = far[:, rare].max(axis=1)
+    frame = int(most.argmax())
+    at = locate(recording, frame)
+    yield _outliers(name, named[rare], float(most[frame]), at)
 
 
-def _amplified(
-  kind: str, name: str, named: np.ndarray, std: np.ndarray, peak: np.ndarray
+def _constant(
+  name: str, named: np.ndarray, constant: np.ndarray
+) -> report.Finding:
+  count = int(constant.sum())
+  return report.Finding(
+    kind="constant joint",
+    severity="warning",
+    said=f"{count} of {len(named)} dimensions "
+    f"{'never changes' if count == 1 else 'never change'}. Divided by "
+    f"LeRobot's std + {_EPSILON:g}, a robot that is 0.01 away would give the "
+    "policy a million deviations.",
+    advice="Leave the dimension out, or make sure that the robot holds it.",
+    feature=name,
+    dimensions=tuple(named[constant].tolist()),
+  )
+
+
+def _near_constant(
+  name: str, named: np.ndarray, std: float, unit: float
 ) -> report.Finding:
   return report.Finding(
-    kind=kind,
+    kind="near-constant joint",
     severity="warning",
-    said=f"The smallest standard deviation is {std.min():.3g}; single frames "
-    f"are up to {peak.max():.3g} deviations away once they are divided by it.",
-    advice="Leave the dimension out, or mend its sensor: its noise counts as "
-    "much as the motion of the others.",
+    said=f"The standard deviation is {std:.3g}, of the other dimensions about "
+    f"{unit:.3g}; once divided by it, noise counts as much as their motion.",
+    advice="Leave the dimension out, or mend its sensor.",
     feature=name,
     dimensions=tuple(named.tolist()),
+  )
+
+
+def _outliers(
+  name: str, named: np.ndarray, most: float, at: tuple[int, int]
+) -> report.Finding:
+  return report.Finding(
+    kind="still but for outliers",
+    severity="warning",
+    said=f"Single frames are up to {most:.3g} standard deviations away; this "
+    "is the farthest.",
+    advice="Look there: once divided by the deviation, such frames rule the "
+    "loss.",
+    feature=name,
+    dimensions=tuple(named.tolist()),
+    episode=at[0],
+    frame=at[1],
   )
