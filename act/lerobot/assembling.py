@@ -257,6 +257,7 @@ class _Statistics:
       )
     where = f"the statistics of {stored.files.directory}"
     self.blocks = completing.ours(found, wanted, where)
+    self.imagenet = self.imagenet or _is_imagenet(self.blocks, wanted)
     completing.unite(self.blocks, wanted)
 
   def _complete(
@@ -299,6 +300,22 @@ class _Statistics:
         "taken, LeRobot's default"
       )
     return True
+
+
+def _is_imagenet(
+  blocks: Mapping[str, Mapping[str, list[float]]], wanted: declared.Declared
+) -> bool:
+  """Tells whether all images are scaled by ImageNet's numbers.
+
+  Training that goes on has to scale them so too, not by the data's.
+  """
+  if wanted.modes["VISUAL"] != "mean_std":
+    return False
+  return all(
+    blocks[wanted.ours()[camera]][name] == list(map(np.float32, numbers))
+    for camera in wanted.cameras
+    for name, numbers in _imagenet().items()
+  )
 
 
 def _imagenet() -> dict[str, np.ndarray]:
