@@ -16,7 +16,8 @@ _COMPRESSION = {"raw": "zstd:1", "jpeg": "uncompressed"}
 class EpisodeWriter:
   """Adds time steps to the shard at `path`; `close` returns the facts.
 
-  `vectors` are the names in the record of what `add` takes beside the images.
+  `vectors` are the names in the record of what `add` takes beside the images;
+  of these, each `counted`-th frame makes the statistics.
   """
 
   def __init__(
@@ -26,6 +27,7 @@ class EpisodeWriter:
     encodings: Mapping[str, image_codec.Encoding],
     vectors: Sequence[str] = storage.LOW_DIMENSIONAL,
     quality: int = image_codec.JPEG_QUALITY,
+    counted: int = statistics.EVERY_FRAMES,
   ):
     worst = "raw" if "raw" in encodings.values() else "jpeg"
     self._writer = array_record_module.ArrayRecordWriter(
@@ -34,6 +36,7 @@ class EpisodeWriter:
     self._episode_index = episode_index
     self._encodings = encodings
     self._quality = quality
+    self._counted = counted
     self._frame = 0
     self._counts = {name: np.zeros((3, 256), np.int64) for name in encodings}
     self._rows: dict[str, list[np.ndarray]] = {name: [] for name in vectors}
@@ -57,7 +60,7 @@ class EpisodeWriter:
       encoded[f"images/{name}"] = image_codec.encode(
         images[name], encoding, self._quality
       )
-      if frame % statistics.EVERY_FRAMES == 0:
+      if frame % self._counted == 0:
         self._counts[name] += statistics.count(images[name])
     flags = {
       "is_first": np.asarray(is_first),

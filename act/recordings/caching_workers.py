@@ -60,7 +60,7 @@ class Repacker(episode_reader.EpisodeReader):
 
     vectors = [f"vectors/{name}" for name in found.vectors]
     writer = episode_writer.EpisodeWriter(
-      shard, number, encodings(found), vectors, self.quality
+      shard, number, encodings(found), vectors, self.quality, counted=1
     )
     try:
       for part, images in self.pictures(frames):

@@ -8,7 +8,12 @@ import numpy as np
 from jaxtyping import UInt8
 
 from act import statistics, storage
-from act.recordings import base, caching_check, episode_reader
+from act.recordings import (
+  base,
+  caching_check,
+  episode_reader,
+  lerobot_statistics,
+)
 from act.recordings import lerobot_video_writer as videos
 from carnet import errors
 
@@ -55,10 +60,11 @@ class Exporter(episode_reader.EpisodeReader):
           writers[name] = videos.VideoWriter(
             path, self.codec, self.fps, camera.height, camera.width
           )
+        counted = set(lerobot_statistics.sampled(int(found.lengths[index])))
         for frame, images in self._frames(index):
           for name, writer in writers.items():
             writer.add(images[name])
-            if frame % statistics.EVERY_FRAMES == 0:
+            if frame in counted:
               counts[name] += statistics.count(images[name])
         for writer in writers.values():
           writer.finish()

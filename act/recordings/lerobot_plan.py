@@ -27,6 +27,7 @@ _VECTORS = {
   "reward": "next.reward",
   "actions": "action",
 }
+_FLAGS = ("next.done", "next.success")
 _UNCHANGED = re.compile(r"(observation|action|next)(\.[^/]+)?")
 
 
@@ -75,7 +76,7 @@ def of(found: base.Recording, fps: float | None = None) -> Plan:
         f"{found.origin}: '{name}' is a camera and a vector"
       )
   values = {
-    feature: _flat(found.vectors[name].values)
+    feature: _column(feature, found.vectors[name].values)
     for feature, name in vectors.items()
   }
   tasks = [_text(found, task) for task in found.tasks]
@@ -164,8 +165,10 @@ def _add(
   names[feature] = name
 
 
-def _flat(values: np.ndarray) -> np.ndarray:
-  return values[:, 0] if values.shape[1] == 1 else values
+def _column(feature: str, values: np.ndarray) -> np.ndarray:
+  column = values[:, 0] if values.shape[1] == 1 else values
+  # flags, which a Recording holds as numbers
+  return column.astype(np.bool_) if feature in _FLAGS else column
 
 
 def _text(found: base.Recording, task: str) -> str:

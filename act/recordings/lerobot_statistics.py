@@ -1,8 +1,8 @@
 """The ten statistics of LeRobot, of an episode and of all.
 
 Means and quantiles of all are those of all frames; LeRobot averages the
-episodes' quantiles. Of pictures every tenth frame is counted, see
-`act.statistics`.
+episodes' quantiles. Pictures are sampled as LeRobot does, thinned and counted
+as `act.statistics` does.
 """
 
 from collections.abc import Mapping
@@ -18,6 +18,12 @@ ORDER = ("min", "max", "mean", "std", "count", *_QUANTILES)
 Table = dict[str, dict[str, Any]]
 
 
+def sampled(length: int) -> list[int]:
+  """Returns the frames of an episode that count (compute_stats.py)."""
+  count = max(min(length, 100), min(int(length**0.75), 10_000))
+  return np.round(np.linspace(0, length - 1, count)).astype(int).tolist()
+
+
 def of(
   columns: Mapping[str, np.ndarray],
   counts: Mapping[str, np.ndarray],
@@ -31,7 +37,7 @@ def of(
     lengths: of the episodes that they are of.
   """
   table: Table = {}
-  frames = sum(-(-length // statistics.EVERY_FRAMES) for length in lengths)
+  frames = sum(len(sampled(length)) for length in lengths)
   for name, count in counts.items():
     block = statistics.of_counts(count, _QUANTILES)
     # (3, 1, 1), in 0..1
