@@ -18,9 +18,9 @@ from jaxtyping import Int, UInt8
 from act.recordings import mp4
 from carnet import extras
 
-# Decoders that PyAV's wheels bring, and what they are called here. A closed
-# list: libav knows hundreds, of formats that no camera writes.
-_CODECS = ("av1", "h264", "hevc", "vp9", "mpeg4")
+# What LeRobot writes, and no more: libav knows hundreds, and one that is not
+# tested here may need more than the frames themselves, as MPEG-4 part 2 does.
+_CODECS = ("av1", "h264", "hevc")
 _DECODERS = {"libdav1d": "av1"}
 _KEPT_DECODERS = 32
 _FRAME_RATE_TOLERANCE = 0.02
