@@ -85,6 +85,9 @@ def default_config() -> config_dict.ConfigDict:
     temporal_ensemble_coefficient=0.01,
   )
   config.normalization = config_dict.create(
+    # whose statistics: "data", or "parent", those of config.from_checkpoint,
+    # which its weights were trained with
+    source="data",
     state="mean_std",  # or min_max, quantiles, quantile10, identity
     action="mean_std",
     images="imagenet",  # mean_std of ImageNet, or any of the above

@@ -21,6 +21,7 @@ from act import (
   data_wait,
   dataset,
   features,
+  inheritance,
   launch,
   learner,
   monitor,
@@ -59,6 +60,7 @@ def train(
   config = settled(config, data)
   agreement.check_environment(config, data)
   agreement.check_parent(config, data)
+  data = inheritance.statistics(config, workdir, data)
   training, held_out = dataset.split(
     data.num_episodes, config.dataset.validation_fraction, config.seed
   )

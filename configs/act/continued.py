@@ -5,9 +5,9 @@
       --config.total_steps=120000
 
 Everything is as the checkpoint has it; parameters, optimizer and the count of
-steps are taken over, so that `total_steps` counts those before, too. The order
-of the data begins anew. Settings that another program had no word for are of
-`act.config`.
+steps are taken over, so that `total_steps` counts those before, too. So are the
+statistics, which the weights were trained with. The order of the data begins
+anew. Settings that another program had no word for are of `act.config`.
 """
 
 import pathlib
@@ -38,6 +38,7 @@ def get_config(path: str = "") -> config_dict.ConfigDict:
   config = config.copy_and_resolve_references().unlock()
   # where its backbone began does not matter any more, and may be gone
   config.model.backbone_weights = ""
+  config.normalization.source = "parent"
   config.from_checkpoint = path
   config.from_checkpoint_regex = "agent/.*"
   config.from_checkpoint_exclude = ""
