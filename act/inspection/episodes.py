@@ -1,6 +1,7 @@
 """Episodes among each other: lengths, twins, tasks, clocks, and what is out."""
 
 import hashlib
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -33,6 +34,7 @@ def findings(
   yield from _twins(recording)
   yield from _tasks(recording)
   yield from _clocks(recording)
+  yield from _remarks(recording)
   if recording.fps is None:
     yield report.Finding(
       kind="unknown rate",
@@ -135,3 +137,20 @@ def _clocks(recording: base.Recording) -> Iterator[report.Finding]:
         episode=episode,
         frame=position,
       )
+
+
+def _remarks(recording: base.Recording) -> Iterator[report.Finding]:
+  """Repeats what a reader found odd and could read all the same."""
+  notes = recording.details.get("notes")
+  for note in notes if isinstance(notes, list) else ():
+    told = re.fullmatch(r"episode (\d+): (.*)", str(note), re.DOTALL)
+    clock = "timestamps" in str(note)
+    yield report.Finding(
+      kind="clock drifts" if clock else "remark of the reader",
+      severity="warning",
+      said=told[2] if told else str(note),
+      advice="Frames are missing, or the rate is not the one that is told."
+      if clock
+      else "Look there before training.",
+      episode=int(told[1]) if told else None,
+    )

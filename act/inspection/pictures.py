@@ -8,17 +8,14 @@ import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float, Int, UInt8
+from jaxtyping import Float, Int
 
-from act.inspection import report, vectors
+from act.inspection import report, views
 from act.recordings import base
 from carnet import errors
 
 _EPISODES, _FRAMES = 100, 8  # looked at, and in each, unless all are
 _AT_ONCE = 32
-_BLOCKS = 24  # along the longer side, at most
-_SAME = 2.0  # levels of 256 that the mean of a block may change
-_MOVED = 0.05  # of a dimension's range
 _FROZEN_SECONDS, _FROZEN_FRAMES = 1.0, 10
 _BLACK, _FLAT = 8.0, 2.0  # levels: mean, and deviation over the blocks
 _MOST = 0.5  # of an episode, or of the episodes: more of it is severe
@@ -57,7 +54,7 @@ def examine(
   faults: list[report.Finding] = []
   if found:
     images = recording.open_images(tuple(found))
-    motion = _motion(recording)
+    motion = views.motion(recording)
     for done, index in enumerate(chosen(recording, full)):
       number = int(recording.episodes[index])
       try:
@@ -80,13 +77,7 @@ def examine(
 def chosen(recording: base.Recording, full: bool) -> list[int]:
   """Returns the episodes to look at, by their place."""
   count = len(recording.lengths)
-  return spread(count, count if full else _EPISODES)
-
-
-def spread(count: int, most: int) -> list[int]:
-  """Returns at most so many of `count` places, at equal distances."""
-  places = np.linspace(0, count - 1, min(count, most)).round()
-  return np.unique(places).astype(np.int64).tolist()
+  return views.spread(count, count if full else _EPISODES)
 
 
 def _blocks(
@@ -98,12 +89,12 @@ def _blocks(
 ) -> tuple[Int[np.ndarray, " B"], dict[str, np.ndarray]]:
   """Returns the frames looked at in an episode, and the blocks they show."""
   length = int(recording.lengths[index])
-  places = np.array(spread(length, length if full else _FRAMES))
+  places = np.array(views.spread(length, length if full else _FRAMES))
   rows: dict[str, list[np.ndarray]] = {name: [] for name in found}
   for start in range(0, len(places), _AT_ONCE):
     frames = recording.first_frames[index] + places[start : start + _AT_ONCE]
     for name, pictures in images.read(frames).items():
-      means = shrink(pictures)
+      means = views.shrink(pictures)
       camera = found[name]
       camera.read += len(pictures)
       camera.total += pictures.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
@@ -111,30 +102,6 @@ def _blocks(
       camera.squares += thin.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
       rows[name].append(means)
   return places, {name: np.concatenate(x) for name, x in rows.items()}
-
-
-def shrink(
-  pictures: UInt8[np.ndarray, "B H W 3"],
-) -> Float[np.ndarray, "B h w 3"]:
-  """Returns the means of square blocks, in which a moving arm still shows."""
-  count, height, width, _ = pictures.shape
-  side = max(1, max(height, width) // _BLOCKS)
-  rows, columns = max(height // side, 1), max(width // side, 1)
-  whole = pictures[:, : rows * side, : columns * side]
-  blocks = whole.reshape(
-    count, rows, min(side, height), columns, min(side, width), 3
-  )
-  return blocks.mean(axis=(2, 4), dtype=np.float32)
-
-
-def _motion(recording: base.Recording) -> Float[np.ndarray, "F D"] | None:
-  """Returns what moves, in ranges of its dimensions; None if nothing does."""
-  moving = [x.values for n, x in recording.vectors.items() if vectors.moves(n)]
-  if not moving:
-    return None
-  values = np.concatenate(moving, axis=1)
-  span = np.ptp(values, axis=0)
-  return (values / np.where(span > 0, span, np.inf)).astype(np.float32)
 
 
 def _compare(
@@ -158,36 +125,15 @@ def _compare(
     flat = shown.std(axis=(1, 2)).max(axis=1) < _FLAT
     camera.black += [(number, int(x)) for x in places[flat & dark]]
     camera.flat += [(number, int(x)) for x in places[flat & ~dark]]
-    for start, end in _runs(shown, states, flat):
+    for start, end in views.runs(shown, states, flat):
       lasting = int(places[end] - places[start])
       if lasting >= max(seconds, _FROZEN_FRAMES):
         camera.frozen.append((number, int(places[start]), int(places[end])))
     for other in names[position + 1 :]:
       theirs = blocks[other]
       if shown.shape == theirs.shape and not flat.all():
-        same = float(np.abs(shown - theirs).max()) < _SAME
+        same = float(np.abs(shown - theirs).max()) < views.SAME
         camera.twins.setdefault(other, []).append(same)
-
-
-def _runs(
-  shown: Float[np.ndarray, "B h w 3"],
-  states: Float[np.ndarray, "B D"] | None,
-  flat: np.ndarray,
-) -> Iterator[tuple[int, int]]:
-  """Yields first and last of frames that are alike while the robot moved."""
-  start = 0
-  for index in range(1, len(shown) + 1):
-    if index < len(shown):
-      change = float(np.abs(shown[index] - shown[start]).max())
-      if change < _SAME:
-        continue
-    end = index - 1
-    moved = states is None or (
-      float(np.ptp(states[start : end + 1], axis=0).max(initial=0)) > _MOVED
-    )
-    if end > start and moved and not flat[start]:
-      yield start, end
-    start = index
 
 
 def _findings(

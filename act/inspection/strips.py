@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 from PIL import Image
 
-from act.inspection import pictures, report
+from act.inspection import report, views
 from act.recordings import base
 from carnet import errors
 
@@ -78,7 +78,7 @@ def _places(
     for finding in findings
     if finding.episode in numbers
   ]
-  some = pictures.spread(len(numbers), _EPISODES)
+  some = views.spread(len(numbers), _EPISODES)
   odd = [place for place in dict.fromkeys(odd) if place not in some]
   return sorted([*some, *odd[:_WITH_FINDINGS]])
 
@@ -108,7 +108,7 @@ def _episode(
   count, side, quality = size
   cameras = tuple(recording.cameras)
   episode = int(recording.episodes[place])
-  usual = pictures.spread(int(recording.lengths[place]), count)
+  usual = views.spread(int(recording.lengths[place]), count)
   positions = sorted({*usual, *odd})
   frames = recording.first_frames[place] + np.array(positions)
   try:
@@ -141,7 +141,7 @@ def _small(
 
 
 def _thinner(strip: Strip, count: int, side: int, quality: int) -> Strip:
-  kept = pictures.spread(len(strip.frames), count) if strip.frames else []
+  kept = views.spread(len(strip.frames), count) if strip.frames else []
   frames = []
   for index in kept:
     frame = strip.frames[index]

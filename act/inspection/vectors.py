@@ -15,7 +15,7 @@ _BINS = 32
 # LeRobot divides by std + 1e-8 (normalize_processor.py)
 _EPSILON = 1e-8
 _STILL = 1e-3  # of the median deviation of the vector's other dimensions
-_PEAK = 200.0  # deviations of a single frame
+_MIDDLE = 0.01  # of the range: where 98 % of the frames are
 # bookkeeping, which is constant in sound data too
 _NO_MOTION = (
   *("reward", "discount", "done", "success", "timestamp", "index"),
@@ -122,13 +122,12 @@ def _still(
   near = ~constant & (std < _STILL * unit)
   if near.any():
     yield _near_constant(name, named[near], float(std[near].min()), unit)
-  far = np.abs(values - values.mean(axis=0)) / (std + _EPSILON)
-  rare = ~constant & ~near & (far.max(axis=0) > _PEAK)
+  low, high = np.quantile(values, (0.01, 0.99), axis=0)
+  rare = ~constant & ~near & (high - low < _MIDDLE * np.ptp(values, axis=0))
   if rare.any():
-    most = far[:, rare].max(axis=1)
-    frame = int(most.argmax())
-    at = locate(recording, frame)
-    yield _outliers(name, named[rare], float(most[frame]), at)
+    far = np.abs(values - np.median(values, axis=0))[:, rare] / std[rare]
+    frame = int(far.max(axis=1).argmax())
+    yield _outliers(name, named[rare], locate(recording, frame))
 
 
 def _constant(
@@ -163,15 +162,15 @@ def _near_constant(
 
 
 def _outliers(
-  name: str, named: np.ndarray, most: float, at: tuple[int, int]
+  name: str, named: np.ndarray, at: tuple[int, int]
 ) -> report.Finding:
   return report.Finding(
     kind="still but for outliers",
     severity="warning",
-    said=f"Single frames are up to {most:.3g} standard deviations away; this "
-    "is the farthest.",
-    advice="Look there: once divided by the deviation, such frames rule the "
-    "loss.",
+    said=f"98 % of the frames are within {_MIDDLE:.0%} of the range, which a "
+    "few others stretch; this is the farthest.",
+    advice="Look there: the deviation is that of a few frames, and the motion "
+    "of all others nearly vanishes once divided by it.",
     feature=name,
     dimensions=tuple(named.tolist()),
     episode=at[0],
