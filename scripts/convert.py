@@ -61,6 +61,9 @@ _CODEC = flags.DEFINE_enum(
 _WORKERS = flags.DEFINE_integer(
   "workers", 0, "export-dataset, cache: processes; 0 is one a core.", 0
 )
+_FPS = flags.DEFINE_float(
+  "fps", None, "export-dataset: frames a second, if the data do not tell.", 1
+)
 _QUALITY = flags.DEFINE_integer("quality", 90, "cache: of the JPEGs.", 1, 100)
 _SKIP_BAD = flags.DEFINE_bool(
   "skip_bad_episodes", False, "export-dataset, cache: leave them out, and say."
@@ -71,7 +74,9 @@ _OWN_FLAGS = {
     *("heads", "control_hz"),
   ),
   "export-lerobot": ("out", "any_widths", "repo_id"),
-  "export-dataset": ("out", "repo_id", "codec", "workers", "skip_bad_episodes"),
+  "export-dataset": (
+    *("out", "repo_id", "codec", "workers", "fps", "skip_bad_episodes"),
+  ),
   "cache": ("out", "workers", "quality", "skip_bad_episodes"),
 }
 
@@ -135,7 +140,10 @@ def _export_dataset(origin: str) -> None:
     origin,
     _directory("out", _OUT.value),
     lerobot_writer.Asked(
-      repo_id=_REPO_ID.value, codec=_CODEC.value, workers=_WORKERS.value
+      repo_id=_REPO_ID.value,
+      codec=_CODEC.value,
+      workers=_WORKERS.value,
+      fps=_FPS.value,
     ),
     base.Options(skip_bad=_SKIP_BAD.value),
   )
