@@ -1,6 +1,6 @@
 """Columns of numbers in the Parquet files of a LeRobotDataset.
 
-Letters: D dimensions, F frames of an episode, R rows of a file.
+Letters: D dimensions, F frames of an episode.
 """
 
 import dataclasses
@@ -33,7 +33,7 @@ class _Ragged:
   """A column: all its numbers, and where those of each row begin."""
 
   values: np.ndarray
-  offsets: Int[np.ndarray, " R+1"]
+  offsets: Int[np.ndarray, " offsets"]
 
   def rows(self, first: int, count: int, size: int) -> np.ndarray:
     """Returns `count` rows of `size` numbers; ValueError if they have not."""

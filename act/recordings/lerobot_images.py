@@ -141,7 +141,7 @@ class Reader:
       out[row[1:]] = out[row[0]]
 
   def _run(self, tasks: Sequence[Callable[[], None]]) -> None:
-    if len(tasks) == 1 or self._threads == 1:
+    if len(tasks) <= 1 or self._threads == 1:
       for task in tasks:
         task()
       return
