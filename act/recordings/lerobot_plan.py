@@ -182,7 +182,7 @@ def _whole(found: base.Recording, fps: float | None) -> int:
   told = found.fps is not None and found.fps == round(found.fps)
   if fps is not None and told and fps != found.fps:
     raise errors.UserError(
-      f"{found.origin} has {found.fps:g} frames a second, --fps={fps:g} was asked"
+      f"{found.origin} has {found.fps:g} frames a second, not --fps={fps:g}"
     )
   rate = found.fps if fps is None else fps
   if rate is None:
