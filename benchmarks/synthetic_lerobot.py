@@ -179,7 +179,9 @@ def _write_video(
   path = root / f"videos/{camera}/chunk-000/file-000.mp4"
   path.parent.mkdir(parents=True)
   with av.open(str(path), "w") as container:
-    stream = container.add_stream(_CODEC, rate=FPS, options=dict(_ENCODING))
+    stream: Any = container.add_stream(
+      _CODEC, rate=FPS, options=dict(_ENCODING)
+    )
     stream.pix_fmt, stream.height, stream.width = "yuv420p", height, width
     for image in images:
       frame = av.VideoFrame.from_ndarray(image, format="rgb24")

@@ -104,8 +104,13 @@ def _ragged(column: Any) -> _Ragged:
       array = array.storage
     kind = array.type
     if pyarrow.types.is_fixed_size_list(kind):
+      rows = pyarrow.large_list(kind.value_type)
       # a row that is null becomes one without numbers
-      array = array.cast(pyarrow.large_list(kind.value_type))
+      array = (
+        pyarrow.array(array.to_pylist(), rows)
+        if array.null_count
+        else array.cast(rows)
+      )
       kind = array.type
     if not pyarrow.types.is_list(kind) and not pyarrow.types.is_large_list(
       kind

@@ -77,14 +77,14 @@ class Info:
       name, width = match.groups()
       if name not in fields:
         known = ", ".join(f"{{{field}}}" for field in fields)
-        raise self.fault(f"the path '{template}' has {{{name}}}, not {known}")
+        raise self.fault(f"the path {template!r} has {{{name}}}, not {known}")
       return str(fields[name]).zfill(int(width or 0))
 
     name = _FIELD.sub(value, template)
     parts = pathlib.PurePosixPath(name).parts
     odd = "{" in name or "}" in name or "\\" in name or not name.isprintable()
     if odd or name.startswith("/") or ".." in parts:
-      raise self.fault(f"the path '{template}' leads nowhere within the data")
+      raise self.fault(f"the path {template!r} leads nowhere within the data")
     return name
 
   def fault(self, reason: str) -> errors.UserError:
