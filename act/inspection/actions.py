@@ -1,12 +1,13 @@
 """Actions that jump, and how they stand to the states.
 
-Letters: A action, F frames, T frames of an episode.
+Letters: A action, F frames, S steps from a frame to the next.
 """
 
-from collections.abc import Iterator
+import dataclasses
+from collections.abc import Iterator, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from act.inspection import report, vectors
 from act.recordings import base, naming
@@ -54,50 +55,81 @@ def _find(recording: base.Recording, wanted: tuple[str, ...]) -> str | None:
 
 
 def _jumps(recording: base.Recording, name: str) -> Iterator[report.Finding]:
+  """Yields a finding for each place at which joints jump farthest."""
   vector = recording.vectors[name]
   values = vector.values.astype(np.float64)
   frames = np.flatnonzero(inner(recording))
-  steps = np.abs(values[frames] - values[frames - 1])  # [F - E, A]
+  steps = np.abs(values[frames] - values[frames - 1])  # [S, A]
+  places: dict[tuple[int, bool], list[_Jumps]] = {}
   for index, joint in enumerate(vectors.names(vector)):
-    span = float(np.ptp(values[:, index]))
-    if len(np.unique(values[:, index])) <= _FEW_VALUES:
-      continue
-    usual = max(float(np.quantile(steps[:, index], 0.99)), 1e-3 * span)
-    limit = max(_BEYOND * usual, _SHARE * span)
-    found = np.flatnonzero(steps[:, index] > limit)
-    if len(found):
-      worst = found[steps[found, index].argmax()]
-      at = vectors.locate(recording, int(frames[worst]))
-      size = float(steps[worst, index])
-      yield _jump(name, joint, at, size, len(found), usual)
+    found = _of_joint(joint, frames, steps[:, index], values[:, index])
+    if found is not None:
+      place = (int(found.frames[0]), found.turned)
+      places.setdefault(place, []).append(found)
+  for (frame, turned), joints in sorted(places.items()):
+    yield _jump(recording, name, frame, turned, joints)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Jumps:
+  """Where a joint jumps, the farthest first."""
+
+  joint: str
+  frames: np.ndarray
+  size: float
+  usual: float
+
+  @property
+  def turned(self) -> bool:
+    return any(abs(self.size - turn) < 0.05 * turn for turn in _TURNS)
+
+
+def _of_joint(
+  joint: str,
+  frames: Int[np.ndarray, " S"],
+  steps: Float[np.ndarray, " S"],
+  values: Float[np.ndarray, " F"],
+) -> _Jumps | None:
+  if not len(steps) or len(np.unique(values)) <= _FEW_VALUES:
+    return None
+  span = float(np.ptp(values))
+  usual = max(float(np.quantile(steps, 0.99)), 1e-3 * span)
+  found = np.flatnonzero(steps > max(_BEYOND * usual, _SHARE * span))
+  if not len(found):
+    return None
+  found = found[np.argsort(-steps[found], kind="stable")]
+  return _Jumps(joint, frames[found], float(steps[found[0]]), usual)
 
 
 def _jump(
+  recording: base.Recording,
   name: str,
-  joint: str,
-  at: tuple[int, int],
-  size: float,
-  count: int,
-  usual: float,
+  frame: int,
+  turned: bool,
+  joints: Sequence[_Jumps],
 ) -> report.Finding:
-  turned = any(abs(size - turn) < 0.05 * turn for turn in _TURNS)
-  said = (
-    f"{count} jump{'s' * (count > 1)}, the largest by {size:.3g}; 99 of 100 "
-    f"steps of this joint are below {usual:.3g}."
-  )
+  worst = max(joints, key=lambda x: x.size / x.usual)
+  frames = np.unique(np.concatenate([x.frames for x in joints]))
+  episodes = {vectors.locate(recording, int(x))[0] for x in frames}
+  several = f"{len(frames)} jumps in {len(episodes)} episodes; here"
+  if len(episodes) == 1:
+    several = f"{len(frames)} jumps; here" if len(frames) > 1 else "Here"
+  episode, position = vectors.locate(recording, frame)
   return report.Finding(
     kind="action wraps around" if turned else "action jumps",
     severity="severe" if turned else "warning",
-    said=said + (" That is a whole turn." if turned else ""),
+    said=f"{several} {worst.joint} goes by {worst.size:.3g} at once, and 99 of "
+    f"100 of its steps are below {worst.usual:.3g}."
+    + (" That is a whole turn." if turned else ""),
     advice="Unwrap the angle (np.unwrap): a policy answers with the mean of "
     "both ends."
     if turned
     else "Look at the film there: frames are missing, or the operator's device "
     "lost its grip. Leave the episode out if so.",
     feature=name,
-    dimensions=(joint,),
-    episode=at[0],
-    frame=at[1],
+    dimensions=tuple(x.joint for x in joints),
+    episode=episode,
+    frame=position,
   )
 
 

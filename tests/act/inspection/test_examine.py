@@ -235,6 +235,16 @@ def test_a_robot_that_rests_freezes_no_camera(scene):
   assert "frozen camera" not in {x for x, _ in kinds(look(scene, full=True))}
 
 
+def test_joints_that_jump_together_are_told_together(scene):
+  jump(scene)
+  scene.actions[3, 30, 0] += 3
+  scene.actions[1, 20:, 0] += 2.5
+  found = one(look(scene), "action jumps")
+  assert found.dimensions == ("waist", "elbow")
+  assert found.said.startswith("3 jumps in 2 episodes; here waist goes by 3")
+  assert (found.episode, found.frame) == (6, 30)
+
+
 def test_a_gripper_jumps_by_right(scene):
   scene.actions[..., 2] = scene.actions[..., 2] > 0
   assert "action jumps" not in {x for x, _ in kinds(look(scene))}
