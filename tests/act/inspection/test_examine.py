@@ -241,8 +241,8 @@ def test_joints_that_jump_together_are_told_together(scene):
   scene.actions[1, 20:, 0] += 2.5
   found = one(look(scene), "action jumps")
   assert found.dimensions == ("waist", "elbow")
-  assert found.said.startswith("3 jumps in 2 episodes; here waist goes by 3")
-  assert (found.episode, found.frame) == (6, 30)
+  assert found.said.startswith("3 jumps in 2 episodes; here elbow goes by 2")
+  assert (found.episode, found.frame) == (6, 31)  # back again
 
 
 def test_a_gripper_jumps_by_right(scene):
