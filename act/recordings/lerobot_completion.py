@@ -162,7 +162,7 @@ def _write_videos(
 
 
 def _files(
-  sizes: list[int], megabytes: int
+  sizes: list[int], megabytes: int | float
 ) -> Iterator[tuple[dict[str, int], list[int]]]:
   """Yields the place of each file and the episodes that it holds."""
   groups: list[list[int]] = [[]]
