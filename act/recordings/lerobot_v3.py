@@ -69,10 +69,11 @@ def tasks(info: lerobot_info.Info) -> dict[int, str]:
         "task_index and task"
       )
     table = parquet.read(info.root, TASKS, file, ["task_index", text])
-  pairs = zip(
-    *(table[n].to_pylist() for n in ("task_index", text)), strict=True
-  )
-  return {int(i): str(t) for i, t in pairs if i is not None}
+  return {
+    row["task_index"]: str(row[text])
+    for row in parquet.to_rows(info.root, TASKS, table)
+    if isinstance(row["task_index"], int)
+  }
 
 
 def statistics(
@@ -110,7 +111,7 @@ def _rows(info: lerobot_info.Info, wanted: Any) -> list[tuple[str, Row]]:
     with parquet.open_file(info.root, name, info.total_episodes) as file:
       keys = [key for key in file.schema_arrow.names if wanted(key)]
       table = parquet.read(info.root, name, file, keys)
-    out += [(name, row) for row in table.to_pylist()]
+    out += [(name, row) for row in parquet.to_rows(info.root, name, table)]
   return out
 
 

@@ -43,6 +43,14 @@ def read(root: pathlib.Path, name: str, file: Any, columns: list[str]) -> Any:
     raise _fault(root / name, error) from error
 
 
+def to_rows(root: pathlib.Path, name: str, table: Any) -> list[dict[str, Any]]:
+  """Returns the rows of a Table as Python's own values."""
+  try:
+    return table.to_pylist()
+  except ValueError as error:  # text that is none
+    raise _fault(root / name, error) from error
+
+
 def _is_of(path: str, columns: list[str]) -> bool:
   return any(path == name or path.startswith(f"{name}.") for name in columns)
 

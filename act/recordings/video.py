@@ -47,7 +47,7 @@ class Video:
     height: pixels.
     positions: of the frames in the file, bytes.
     sizes: of the frames, bytes.
-    starts: from which frame on each is decoded, -1 where no keyframe is.
+    starts: from which frame on each is decoded.
     order: the frames that are shown, in that order.
     frames_per_second: on average; None with less than two frames.
   """
@@ -70,10 +70,7 @@ class Video:
 
   def start(self, frame: int) -> int:
     """Returns the stored frame from which on to decode the shown `frame`."""
-    start = int(self.starts[self.order[frame]])
-    if start < 0:
-      raise BrokenError("no keyframe before it", frame)
-    return start
+    return int(self.starts[self.order[frame]])
 
 
 def probe(path: str) -> Video:
@@ -96,7 +93,7 @@ def _probe(path: str, file: BinaryIO, container: Any) -> Video:
     raise BrokenError("no video in it")
   stream = container.streams.video[0]
   context = stream.codec_context
-  name = context.codec.name
+  name = context.codec.name if context else "unknown"
   if _DECODERS.get(name, name) not in _CODECS:
     raise BrokenError(f"codec {name}: known are {', '.join(_CODECS)}")
   # plain numbers now: an entry refers to memory that closing gives back
@@ -119,6 +116,9 @@ def _probe(path: str, file: BinaryIO, container: Any) -> Video:
   times = times + mp4.composition_offsets(file, len(table))
   shown = np.flatnonzero(hidden == 0)
   order = shown[np.argsort(times[shown], kind="stable")]
+  starts = _starts(np.flatnonzero(keyframes), times)
+  if lost := int(np.count_nonzero(starts[order] < 0)):
+    raise BrokenError(f"{lost} frames before the first keyframe")
   return Video(
     path=path,
     decoder=name,
@@ -133,7 +133,7 @@ def _probe(path: str, file: BinaryIO, container: Any) -> Video:
     height=context.height,
     positions=positions.copy(),
     sizes=sizes.copy(),
-    starts=_starts(np.flatnonzero(keyframes), times),
+    starts=starts,
     order=order,
     frames_per_second=_rate(times[order], float(stream.time_base)),
   )
@@ -269,7 +269,7 @@ def _new_decoder(
 def _starts(
   keyframes: Int[np.ndarray, " K"], times: Int[np.ndarray, " N"]
 ) -> Int[np.ndarray, " N"]:
-  """Returns the last keyframe that is stored and shown before each frame.
+  """Returns the last keyframe stored and shown before each frame, or -1.
 
   One that is stored after a keyframe and shown before it may refer to frames
   before both.
