@@ -16,7 +16,6 @@ _BEYOND = 8.0  # times the 99th percentile of the joint's own steps
 _SHARE = 0.2  # of the joint's range
 _FEW_VALUES = 4  # a gripper that opens or closes jumps by right
 _TURNS = (2 * np.pi, 360.0)
-_STATES = ("state", "qpos")
 _AHEAD, _BEHIND = 25, 10  # frames of lag that are looked for
 _LATE_SECONDS = 0.3
 _GAIN = 0.8  # of the distance without lag: less is a lag
@@ -30,7 +29,7 @@ def findings(recording: base.Recording) -> Iterator[report.Finding]:
     return
   yield from _jumps(recording, action)
   yield from _unused_end(recording, action)
-  state = _find(recording, _STATES)
+  state = _find(recording, vectors.STATES)
   if state is None:
     return
   width = recording.vectors[action].values.shape[1]
@@ -49,7 +48,7 @@ def inner(recording: base.Recording) -> np.ndarray:
 def _find(recording: base.Recording, wanted: tuple[str, ...]) -> str | None:
   """Returns the vector that is called so when its beginning is left out."""
   for name in recording.vectors:
-    if naming.short(name).rpartition("/")[2] in wanted:
+    if vectors.last(name) in wanted:
       return name
   return None
 

@@ -9,8 +9,9 @@ import numpy as np
 from jaxtyping import Float
 
 from act.inspection import report
-from act.recordings import base
+from act.recordings import base, naming
 
+STATES = ("state", "qpos")  # by the last part of their names
 _BINS = 32
 # LeRobot divides by std + 1e-8 (normalize_processor.py)
 _EPSILON = 1e-8
@@ -42,6 +43,11 @@ def names(vector: base.Vector) -> tuple[str, ...]:
   if len(vector.names) == width:
     return tuple(vector.names)
   return tuple(map(str, range(width)))
+
+
+def last(name: str) -> str:
+  """Returns what a policy calls a vector, without what stands before it."""
+  return naming.short(name).rpartition("/")[2]
 
 
 def moves(name: str) -> bool:

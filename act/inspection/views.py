@@ -10,11 +10,12 @@ import numpy as np
 from jaxtyping import Float, UInt8
 
 from act.inspection import vectors
-from act.recordings import base
+from act.recordings import base, naming
 
 _BLOCKS = 24  # along the longer side, at most
 SAME = 2.0  # levels of 256 that the mean of a block may change
 _MOVED = 0.05  # of a dimension's range
+_POSES = (*vectors.STATES, naming.ACTION)
 
 
 def spread(count: int, most: int) -> list[int]:
@@ -39,12 +40,17 @@ def shrink(
 
 def motion(recording: base.Recording) -> Float[np.ndarray, "F D"] | None:
   """Returns what moves, in ranges of its dimensions; None if nothing does."""
-  moving = [x.values for n, x in recording.vectors.items() if vectors.moves(n)]
-  if not moving:
+  moving = {
+    n: x.values for n, x in recording.vectors.items() if vectors.moves(n)
+  }
+  # velocities and torques are noisy while the robot rests
+  poses = [x for name, x in moving.items() if vectors.last(name) in _POSES]
+  values = poses or list(moving.values())
+  if not values:
     return None
-  values = np.concatenate(moving, axis=1)
-  span = np.ptp(values, axis=0)
-  return (values / np.where(span > 0, span, np.inf)).astype(np.float32)
+  together = np.concatenate(values, axis=1)
+  span = np.ptp(together, axis=0)
+  return (together / np.where(span > 0, span, np.inf)).astype(np.float32)
 
 
 def runs(

@@ -195,11 +195,15 @@ FAULTS = {
 }
 
 
-@pytest.mark.parametrize("full", [False, True])
-@pytest.mark.parametrize("name", FAULTS)
+PICTURES = ("frozen", "black", "black frames", "grey", "same", "broken")
+CASES = [
+  *((name, False) for name in FAULTS if name != "shortly"),
+  *((name, True) for name in (*PICTURES, "shortly")),
+]
+
+
+@pytest.mark.parametrize(("name", "full"), CASES)
 def test_faults_are_found(scene, name, full):
-  if name == "shortly" and not full:
-    pytest.skip("samples are farther apart")
   spoil, kind, severity, (feature, episode) = FAULTS[name]
   spoil(scene)
   found = look(scene, full=full)
@@ -232,6 +236,16 @@ def test_a_robot_that_rests_freezes_no_camera(scene):
   scene.actions[:, 20:50] = scene.actions[:, 20:21]
   for camera in CAMERAS:
     scene.pictures[camera][:, 20:50] = scene.pictures[camera][:, 20:21]
+  assert "frozen camera" not in {x for x, _ in kinds(look(scene, full=True))}
+
+
+def test_noise_of_a_sensor_is_no_motion(scene):
+  scene.states[:, 20:50] = scene.states[:, 20:21]
+  scene.actions[:, 20:50] = scene.actions[:, 20:21]
+  for camera in CAMERAS:
+    scene.pictures[camera][:, 20:50] = scene.pictures[camera][:, 20:21]
+  noise = np.random.default_rng(3).normal(size=(6, 60, 1)).astype(np.float32)
+  scene.more["observation.effort"] = noise
   assert "frozen camera" not in {x for x, _ in kinds(look(scene, full=True))}
 
 

@@ -303,6 +303,10 @@ def test_what_is_no_rlds_is_refused_and_imports_nothing(tmp_path, root):
   pattern = r"stored as tfrecord.* tfds convert_format --dataset_version_dir="
   with pytest.raises(errors.UserError, match=pattern):
     opening.open(str(directory))
+  # what convert_format leaves when it writes beside the tfrecords
+  edit(told, lambda x: x.update(alternativeFileFormats=["array_record"]))
+  edit(told, lambda x: x["splits"][0].pop("filepathTemplate"))
+  assert opening.open(str(directory)).num_frames == sum(LENGTHS)
   with pytest.raises(errors.UserError, match="no RLDS at"):
     opening.open(f"rlds:{tmp_path / 'nowhere'}")
 
