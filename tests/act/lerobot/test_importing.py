@@ -331,8 +331,8 @@ def test_imagenets_numbers_stay_imagenets(tmp_path: pathlib.Path) -> None:
   """Training that goes on must not scale images by the data's."""
   layout = Layout()
   block = {
-    "mean": np.float32((0.485, 0.456, 0.406)),
-    "std": np.float32((0.229, 0.224, 0.225)),
+    "mean": np.asarray((0.485, 0.456, 0.406), np.float32),
+    "std": np.asarray((0.229, 0.224, 0.225), np.float32),
   }
   layout.statistics["observation.images.top"] = block
   step = imported(layout.today(tmp_path / "theirs"), tmp_path / "run")
