@@ -6,6 +6,7 @@ Letters: B frames asked for, E episodes, H, W image.
 import collections
 import hashlib
 import io
+import math
 import pathlib
 import threading
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,8 @@ def examine(opened: Any, name: str, length: int) -> tuple[Stored, bytes]:
   if not dataset.shape or len(dataset) != length:
     shape = dataset.shape
     raise ValueError(f"camera '{name}' has shape {shape}, {length} frames else")
+  if math.prod(dataset.shape[1:]) > 3 * _LARGEST_PIXELS:
+    raise ValueError(f"camera '{name}' has shape {dataset.shape}: too large")
   digest = hashlib.sha256()
   for frame in (0, length - 1):
     digest.update(dataset[frame].tobytes())

@@ -63,7 +63,8 @@ def vector(dataset: Any) -> np.ndarray:
     raise ValueError(f"{dataset.name} has shape {dataset.shape}, not [T, D]")
   if dataset.size * 8 > _LARGEST_VECTOR:
     raise ValueError(f"{dataset.name} has shape {dataset.shape}: too large")
-  values = np.asarray(dataset[()]).astype(np.float32)
+  with np.errstate(over="ignore"):  # an infinity is refused by whoever asks
+    values = np.asarray(dataset[()]).astype(np.float32)
   return values.reshape(len(values), -1)
 
 

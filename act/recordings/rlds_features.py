@@ -6,6 +6,7 @@ their names are only compared. Legacy files, of before 2022, are refused.
 
 import dataclasses
 import json
+import math
 import pathlib
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal
@@ -16,6 +17,7 @@ Kind = Literal["image", "tensor", "text", "other"]
 Shape = tuple[int | None, ...]
 
 _LARGEST_JSON = 64 * 2**20
+_LARGEST_PICTURE = 3 * 2**26  # bytes
 _TEMPLATE = "{DATASET}-{SPLIT}.{FILEFORMAT}-{SHARD_X_OF_Y}"
 _FORMAT = "array_record"
 
@@ -35,7 +37,9 @@ class Feature:
     """Whether it is a colour picture."""
     colour = len(self.shape) == 3 and self.shape[2] == 3
     sized = self.kind == "image" or None not in self.shape
-    return colour and sized and self.dtype == "uint8" and self.kind != "other"
+    known = math.prod(length or 1 for length in self.shape)
+    fits = self.dtype == "uint8" and known <= _LARGEST_PICTURE
+    return colour and sized and fits and self.kind in ("image", "tensor")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -83,7 +83,8 @@ def vector(
       raise ValueError(f"{len(rows)} steps, {length} in others")
     dtype = np.dtype(feature.dtype)
     values = np.stack([np.frombuffer(_raw(x, feature), dtype) for x in rows])
-    return values.astype(np.float32)
+    with np.errstate(over="ignore"):  # an infinity is refused by whoever asks
+      return values.astype(np.float32)
   width = math.prod(_known(feature))
   if None in feature.shape:
     width *= _count(message) // (max(length, 1) * max(width, 1))

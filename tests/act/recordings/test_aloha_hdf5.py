@@ -159,6 +159,8 @@ def replace(name, **how):
         file[name] = how["data"]
       elif "link" in how:
         file[name] = how["link"]
+      elif "shape" in how:
+        file.create_dataset(name, how["shape"], "u1", chunks=(1, 64, 64, 3))
       elif "external" in how:
         shape = (5, 14)
         file.create_dataset(
@@ -211,6 +213,7 @@ UNSOUND = {
     replace(TOP, data=np.zeros((5, 9, 9, 3), np.uint8)),
     "camera 'top' is 9x9, elsewhere 12x16",
   ),
+  "huge": (replace(TOP, shape=(5, 2**15, 2**15, 3)), "too large"),
   "soft": (replace("action", link=h5py.SoftLink("/x")), "is a link"),
   "out": (
     replace("action", link=h5py.ExternalLink("/etc/x.h5", "/a")),
