@@ -11,10 +11,10 @@ when all of it is there.
 import dataclasses
 import io
 import json
-import logging
 import os
 import pathlib
 import shutil
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import numpy as np
 import safetensors.numpy
 
-from act import model, optimizer
+from act import optimizer
 from act.lerobot import (
   optimizer_state,
   processors,
@@ -33,14 +33,12 @@ from act.lerobot import (
   to_config,
   train_config,
 )
-from carnet import errors
+from carnet import errors, terminal
 from carnet.checkpoint import digest, directory
 
 _POLICY, _TRAINING = "pretrained_model", "training_state"
 _PARALLELISM = ("dp_replicate", "dp_shard", "ring_degree", "ulysses_degree")
 _FILE_MODE = 0o644  # what safetensors makes is for its owner alone
-_TABLE = "model.vae_encoder_pos_enc"
-_log = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -75,7 +73,7 @@ def export_policy(
   policy = stored_policy.read(checkpoint, asked.any_widths)
   export = _Export(policy, asked)
   for note in export.notes:
-    _log.warning("%s", note)
+    sys.stderr.write(f"warning: {terminal.printable(note)}\n")
   digits = max(6, len(str(policy.config.total_steps)))  # as LeRobot does
   name = f"{policy.step:0{digits}d}"
   working = out.absolute().with_name(f".{out.name}.{os.getpid()}.writing")
@@ -141,7 +139,7 @@ class _Export:
       spec, chosen, policy.statistics, config.normalization
     )
     self._tensors = {
-      "model.safetensors": _weights(policy),
+      "model.safetensors": stored_policy.state_dict(policy),
       processors.PREPROCESSOR_STATE: statistics,
       processors.POSTPROCESSOR_STATE: statistics,
     }
@@ -199,15 +197,6 @@ class _Export:
       _rates(config, policy.step),
     )
     random_state.write(training, config.seed)
-
-
-def _weights(policy: stored_policy.Policy) -> dict[str, np.ndarray]:
-  found = stored_policy.state_dict(policy)
-  spec, options = policy.features, policy.config.model
-  if options.use_vae:
-    length = 1 + bool(spec.state_size) + options.chunk_size
-    found[_TABLE] = model.sinusoid_table(length, options.width)[None]
-  return found
 
 
 def _rates(config: Any, step: int) -> tuple[float, float]:

@@ -5,11 +5,13 @@ import pathlib
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 from ml_collections import config_dict
 
 from act import config as act_config
 from act import features as features_lib
 from act import lerobot_names, resnet
+from act import model as model_lib
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import errors
@@ -123,12 +125,18 @@ def check(
     )
 
 
-def state_dict(policy: Policy) -> dict[str, Any]:
-  """Returns the weights and buffers under LeRobot's keys, without tables."""
-  return {
+def state_dict(policy: Policy) -> dict[str, np.ndarray]:
+  """Returns what LeRobot's `model.safetensors` has: weights and buffers."""
+  found = {
     **lerobot_names.to_state_dict(policy.params),
     **lerobot_names.to_state_dict(policy.buffers),
   }
+  options = policy.config.model
+  if options.use_vae:  # a table here, a buffer there
+    length = 1 + bool(policy.features.state_size) + options.chunk_size
+    table = model_lib.sinusoid_table(length, options.width)
+    found["model.vae_encoder_pos_enc"] = table[None]
+  return found
 
 
 def _digests(step: pathlib.Path) -> dict[str, str]:

@@ -18,6 +18,68 @@ from act.lerobot import from_config
 Json = dict[str, Any]
 
 _HUB = re.compile(r"lerobot:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+# LeRobot's own values of what a run of ours does not tell
+_DEFAULTS: Json = {
+  "dataset": {},
+  "env": None,
+  "policy": {},
+  "reward_model": None,
+  "output_dir": None,
+  "job_name": None,
+  "resume": False,
+  "seed": 1000,
+  "cudnn_deterministic": False,
+  "num_workers": 4,
+  "batch_size": 8,
+  "prefetch_factor": 4,
+  "persistent_workers": True,
+  "dataloader_multiprocessing_context": "spawn",
+  "steps": 100_000,
+  "env_eval_freq": 20_000,
+  "log_freq": 200,
+  "eval_steps": 0,
+  "max_eval_samples": 0,
+  "tolerance_s": 1e-4,
+  "save_checkpoint": True,
+  "save_freq": 20_000,
+  "use_policy_training_preset": True,
+  "optimizer": {},
+  "scheduler": None,
+  "eval": {
+    "n_episodes": 50,
+    "batch_size": 1,
+    "use_async_envs": True,
+    "recording": False,
+    "recording_repo_id": None,
+    "recording_private": False,
+  },
+  "wandb": {
+    "enable": False,
+    "disable_artifact": False,
+    "project": "lerobot",
+    "entity": None,
+    "notes": None,
+    "run_id": None,
+    "mode": None,
+    "add_tags": True,
+  },
+  "peft": None,
+  "job": {
+    "target": None,
+    "image": "huggingface/lerobot-gpu:latest",
+    "timeout": "2d",
+    "detach": False,
+    "tags": [],
+  },
+  "save_checkpoint_to_hub": False,
+  "sample_weighting": None,
+  "rename_map": {},
+  "checkpoint_path": None,
+}
+# fields of 0.6.2, and those above: what older versions called otherwise is not
+# parsed any more
+_LATER = ("checkpoint_format", "parallelism", "accelerator", "ema")
+_KNOWN = (*_DEFAULTS, *_LATER)
 _COLORS = ("brightness", "contrast", "saturation", "hue")
 
 
@@ -40,8 +102,8 @@ def convert(
     imported: the train_config.json that the checkpoint came from, or nothing.
   """
   found = {
-    **_defaults(),
-    **imported,
+    **{key: imported[key] for key in imported if key in _KNOWN},
+    **{k: x for k, x in _DEFAULTS.items() if k not in imported},
     "policy": policy,
     "seed": config.seed,
     "batch_size": config.batch_size,
@@ -49,8 +111,9 @@ def convert(
     "optimizer": _optimizer(config),
     "rename_map": dict(renamed),
   }
+  data = imported.get("dataset")
   found["dataset"] = _dataset(
-    config, dataset, repo_id, imported.get("dataset") or {}
+    config, dataset, repo_id, data if isinstance(data, Mapping) else {}
   )
   if not imported:
     found["log_freq"] = config.log_every_steps
@@ -81,8 +144,8 @@ def _dataset(
   source = dataset.get("source") or {}
   pinned = _HUB.fullmatch(str(source.get("origin", "")))
   name, revision = pinned.groups() if pinned else (dataset.get("task"), None)
-  found = {
-    "repo_id": name or "unknown",
+  found: Json = {
+    "repo_id": str(name or "unknown"),
     "repo_type": "dataset",
     "root": None,
     "episodes": None,
@@ -95,8 +158,9 @@ def _dataset(
     "streaming": False,
     # LeRobot would hold out other episodes than those of this run
     "eval_split": 0.0,
-    **imported,
   }
+  known = (*found, "exclude_episodes")
+  found |= {key: imported[key] for key in imported if key in known}
   if repo_id:
     found |= {"repo_id": repo_id, "revision": None, "root": None}
   return found
@@ -125,65 +189,4 @@ def _image_transforms(config: config_dict.ConfigDict) -> Json:
       name: {"weight": 1.0, "type": kind, "kwargs": options}
       for name, (kind, options) in transforms.items()
     },
-  }
-
-
-def _defaults() -> Json:
-  """Returns LeRobot's own values of what a run of ours does not tell."""
-  return {
-    "dataset": {},
-    "env": None,
-    "policy": {},
-    "reward_model": None,
-    "output_dir": None,
-    "job_name": None,
-    "resume": False,
-    "seed": 1000,
-    "cudnn_deterministic": False,
-    "num_workers": 4,
-    "batch_size": 8,
-    "prefetch_factor": 4,
-    "persistent_workers": True,
-    "dataloader_multiprocessing_context": "spawn",
-    "steps": 100_000,
-    "env_eval_freq": 20_000,
-    "log_freq": 200,
-    "eval_steps": 0,
-    "max_eval_samples": 0,
-    "tolerance_s": 1e-4,
-    "save_checkpoint": True,
-    "save_freq": 20_000,
-    "use_policy_training_preset": True,
-    "optimizer": {},
-    "scheduler": None,
-    "eval": {
-      "n_episodes": 50,
-      "batch_size": 1,
-      "use_async_envs": True,
-      "recording": False,
-      "recording_repo_id": None,
-      "recording_private": False,
-    },
-    "wandb": {
-      "enable": False,
-      "disable_artifact": False,
-      "project": "lerobot",
-      "entity": None,
-      "notes": None,
-      "run_id": None,
-      "mode": None,
-      "add_tags": True,
-    },
-    "peft": None,
-    "job": {
-      "target": None,
-      "image": "huggingface/lerobot-gpu:latest",
-      "timeout": "2d",
-      "detach": False,
-      "tags": [],
-    },
-    "save_checkpoint_to_hub": False,
-    "sample_weighting": None,
-    "rename_map": {},
-    "checkpoint_path": None,
   }

@@ -1,5 +1,6 @@
 """Checkpoints to export: networks at random, of any variant, in no time."""
 
+import dataclasses
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -19,6 +20,9 @@ FEATURES = features_lib.Features(
   images=(("top", (96, 128, 3)), ("wrist", (96, 128, 3))),
   action_size=3,
   state_size=4,
+)
+SMALL = dataclasses.replace(
+  FEATURES, images=(("top", (32, 48, 3)), ("wrist", (32, 48, 3)))
 )
 DATASET: dict[str, Any] = {
   "task": "user/so101",
