@@ -7,28 +7,25 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from ml_collections import config_dict
 
 from act import features as features_lib
-from act import learner, lerobot_names, model, optimizer
+from act import learner
 from act.lerobot import (
+  chosen_statistics,
   completing,
   declared,
   from_config,
   locating,
-  optimizer_state,
   original,
   policy_statistics,
   provenance,
   reading,
+  stored_network,
 )
 from carnet import errors
 
 _TRAIN_CONFIG = "train_config.json"
-_TRAINING_STEP = "training_step.json"
-_POSITIONS = "model.vae_encoder_pos_enc"  # recomputed here
-_LARGEST_STEP = 2**31 - 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -200,12 +197,24 @@ def _policy(
     config.normalization.update(from_config.modes(wanted))
   config.normalization.epsilon = stored.scaling.epsilon
   notes += [f"the network does not see '{name}'" for name in wanted.unused]
-  chosen = _Statistics(stored, wanted, statistics)
+  chosen = chosen_statistics.Chosen(
+    stored.scaling,
+    stored.trained,
+    wanted,
+    stored.files.directory,
+    statistics,
+  )
   if chosen.imagenet:
     config.normalization.images = "imagenet"
   config.model.backbone_weights = ""
-  params, buffers = _network(config, wanted.features(), stored)
-  step, adam, digests, told = _training(place, config, params)
+  params, buffers = stored_network.network(
+    config,
+    wanted.features(),
+    stored.weights,
+    stored.unscaled,
+    stored.weights_from,
+  )
+  step, adam, digests, told = stored_network.training(place, config, params)
   return Policy(
     place=place,
     generation=stored.generation,
@@ -226,177 +235,3 @@ def _policy(
     digests={**stored.files.digests, **chosen.digests, **digests},
     notes=(*notes, *chosen.notes, *told),
   )
-
-
-class _Statistics:
-  """The checkpoint's own statistics, made whole by what the user points at."""
-
-  def __init__(
-    self, stored: _Stored, wanted: declared.Declared, asked: str
-  ) -> None:
-    self.imagenet, self.source = False, stored.scaling.source
-    self.digests: Mapping[str, str] = {}
-    self.fps: float | None = None
-    self.notes: list[str] = []
-    self._stored, self._rename = stored, stored.scaling.rename
-    found = dict(stored.scaling.statistics)
-    open_features = completing.missing(found, wanted)
-    if asked and not open_features:
-      raise errors.UserError(
-        f"{stored.files.directory} has statistics of its own: leave --stats "
-        "away"
-      )
-    if asked:
-      found = self._complete(found, completing.elsewhere(asked), wanted)
-      open_features = completing.missing(found, wanted)
-    if open_features:
-      raise errors.UserError(
-        f"{asked or stored.files.directory} lacks statistics of "
-        f"{', '.join(open_features)}: --stats names the dataset that the "
-        "policy was trained on, or a dataset_stats.pkl"
-      )
-    where = f"the statistics of {stored.files.directory}"
-    self.blocks = completing.ours(found, wanted, where)
-    self.imagenet = self.imagenet or _is_imagenet(self.blocks, wanted)
-    completing.unite(self.blocks, wanted)
-
-  def _complete(
-    self,
-    found: dict[str, Mapping[str, np.ndarray]],
-    other: completing.Elsewhere,
-    wanted: declared.Declared,
-  ) -> dict[str, Mapping[str, np.ndarray]]:
-    """Returns the statistics with those of a dataset for what is missing."""
-    self.source = ", ".join(filter(None, (self.source, other.place)))
-    self.digests = {f"stats/{n}": x for n, x in other.digests.items()}
-    self.fps = other.fps
-    theirs = {ours: name for name, ours in self._rename.items()}
-    for feature in completing.missing(found, wanted):
-      kind = wanted.kinds()[feature]
-      if kind == "VISUAL" and self._by_imagenet(wanted):
-        self.imagenet = True
-        found[feature] = _imagenet()
-        continue
-      name = theirs.get(feature, feature)
-      block = other.statistics.get(name, other.statistics.get(feature))
-      if block is not None:
-        found[feature] = block
-    return found
-
-  def _by_imagenet(self, wanted: declared.Declared) -> bool:
-    """Tells whether LeRobot put ImageNet's numbers in the place of the data's.
-
-    `dataset.use_imagenet_stats` of train_config.json says so; it is on unless
-    somebody turned it off.
-    """
-    if wanted.modes["VISUAL"] != "mean_std":
-      return False
-    data = (self._stored.trained or {}).get("dataset")
-    if isinstance(data, Mapping) and "use_imagenet_stats" in data:
-      return bool(data["use_imagenet_stats"])
-    if not self.notes:
-      self.notes.append(
-        "no file tells by which statistics images were scaled: ImageNet's are "
-        "taken, LeRobot's default"
-      )
-    return True
-
-
-def _is_imagenet(
-  blocks: Mapping[str, Mapping[str, list[float]]], wanted: declared.Declared
-) -> bool:
-  """Tells whether all images are scaled by ImageNet's numbers.
-
-  Training that goes on has to scale them so too, not by the data's.
-  """
-  if wanted.modes["VISUAL"] != "mean_std":
-    return False
-  return all(
-    blocks[wanted.ours()[camera]][name] == list(map(np.float32, numbers))
-    for camera in wanted.cameras
-    for name, numbers in _imagenet().items()
-  )
-
-
-def _imagenet() -> dict[str, np.ndarray]:
-  return {
-    "mean": np.array((0.485, 0.456, 0.406)),
-    "std": np.array((0.229, 0.224, 0.225)),
-  }
-
-
-def _network(
-  config: config_dict.ConfigDict,
-  spec: features_lib.Features,
-  stored: _Stored,
-) -> tuple[dict[str, Any], dict[str, Any]]:
-  """Returns parameters and buffers; UserError for a tensor too many."""
-  abstract = model.abstract(config.model, spec)
-  trees = map(nnx.to_pure_dict, nnx.state(abstract, nnx.Param, ...))
-  expected = {_POSITIONS, *stored.unscaled}
-
-  def rename(path: str) -> str:
-    expected.add(name := lerobot_names.key(path))
-    return name
-
-  where = stored.weights_from
-  params, buffers = (
-    lerobot_names.to_tree(stored.weights, tree, where, rename) for tree in trees
-  )
-  for key in sorted(stored.weights.keys() - expected):
-    raise errors.UserError(
-      f"{where}: tensor '{key[:120]}' has no place in the network that "
-      "config.json describes"
-    )
-  _check_positions(config, spec, stored.weights, where)
-  return params, buffers
-
-
-def _check_positions(
-  config: config_dict.ConfigDict,
-  spec: features_lib.Features,
-  weights: Mapping[str, np.ndarray],
-  where: str,
-) -> None:
-  """Refuses a table of positions that is not the one of ACT."""
-  stored = weights.get(_POSITIONS)
-  if stored is None:
-    return
-  tokens = config.model.chunk_size + (2 if spec.state_size else 1)
-  shape = (1, tokens, config.model.width)
-  fits = stored.shape == shape and np.allclose(
-    stored[0], model.sinusoid_table(tokens, shape[-1]), rtol=0, atol=1e-5
-  )
-  if not fits:
-    raise errors.UserError(
-      f"{where}: '{_POSITIONS}' is not the table of {shape} that ACT has"
-    )
-
-
-def _training(
-  place: locating.Place,
-  config: config_dict.ConfigDict,
-  params: dict[str, Any],
-) -> tuple[int, Any, dict[str, str], list[str]]:
-  """Returns step, optimizer, digests of their files, and what to know."""
-  fresh = "a fresh optimizer: {}, so training would begin with new moments"
-  place_of = place.training_state
-  if place_of is None:
-    reason = "there is no training_state"
-    return 0, optimizer.init(config, params), {}, [fresh.format(reason)]
-  files = reading.Files(place_of)
-  step: Any = 0
-  notes: list[str] = []
-  if files.has(_TRAINING_STEP):
-    step = files.json(_TRAINING_STEP).get("step")
-    if type(step) is not int or not 0 <= step <= _LARGEST_STEP:
-      raise errors.UserError(f"{place_of / _TRAINING_STEP} has no step")
-  if files.has(optimizer_state.STATE):
-    for name in (optimizer_state.STATE, optimizer_state.GROUPS):
-      files.note(name)
-    adam = optimizer_state.read(place_of, params)
-  else:
-    adam = optimizer.init(config, params)
-    notes.append(fresh.format(f"{place_of} has no {optimizer_state.STATE}"))
-  digests = {f"{place_of.name}/{n}": x for n, x in files.digests.items()}
-  return step, adam, digests, notes

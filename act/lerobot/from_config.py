@@ -13,7 +13,7 @@ from ml_collections import config_dict
 
 from act import config as act_config
 from act import config_check
-from act.lerobot import declared
+from act.lerobot import augmentations, declared
 from carnet import config as config_lib
 from carnet import errors
 
@@ -69,7 +69,6 @@ _HARMLESS = frozenset(
     "pretrained_backbone_weights",
   }
 )
-_COLORS = ("brightness", "contrast", "saturation", "hue", "sharpness")
 NEVER_CLIPS = 1e12  # a norm that no gradient has
 
 Json = Mapping[str, Any]
@@ -251,7 +250,7 @@ def _take_training(ours: dict[str, Any], trained: Json) -> list[str]:
   ours["dataset"] = {"validation_fraction": share}
   ours["evaluation"] = {} if share else {"validation_every_steps": 0}
   if isinstance(data, Mapping):
-    augmentation, told = _augmentation(data.get("image_transforms"))
+    augmentation, told = augmentations.translate(data.get("image_transforms"))
     ours["augmentation"] = augmentation
     notes += told
   return notes
@@ -270,41 +269,3 @@ def _take_optimizer(ours: dict[str, Any], optimizer: Json) -> list[str]:
   if "grad_clip_norm" in optimizer:  # 0 is none
     ours["clip_norm"] = optimizer["grad_clip_norm"] or NEVER_CLIPS
   return []
-
-
-def _augmentation(transforms: Any) -> tuple[dict[str, Any], list[str]]:
-  """Returns our settings for LeRobot's `image_transforms`."""
-  if not isinstance(transforms, Mapping) or not transforms.get("enable"):
-    return {}, []
-  table = transforms.get("tfs")
-  given = dict(table) if isinstance(table, Mapping) else {}
-  settings: dict[str, Any] = {
-    name: [0.0, 0.0] if name == "hue" else [1.0, 1.0] for name in _COLORS
-  }
-  settings |= {"affine_degrees": 0.0, "affine_translate": 0.0}
-  strange = []
-  for name, row in given.items():
-    try:
-      settings |= _transform(name, row)
-    except (KeyError, TypeError, ValueError):
-      strange.append(name[:40])
-  settings["max_transforms"] = transforms.get("max_num_transforms", 3)
-  notes = [
-    f"train_config.json augments by '{name}', unlike here: left out"
-    for name in strange
-  ]
-  return settings, notes
-
-
-def _transform(name: str, row: Any) -> dict[str, Any]:
-  options = row["kwargs"]
-  if name in _COLORS:
-    low, high = options[name]
-    return {name: [float(low), float(high)]}
-  if name != "affine":
-    raise ValueError(name)
-  low, high = options.get("degrees", (0.0, 0.0))
-  across, down = options.get("translate", (0.0, 0.0))
-  if low != -high or across != down or {*options} - {"degrees", "translate"}:
-    raise ValueError(name)
-  return {"affine_degrees": float(high), "affine_translate": float(across)}

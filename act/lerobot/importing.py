@@ -15,23 +15,20 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ml_collections import config_dict
-
 from act import features as features_lib
-from act.lerobot import assembling, locating, original, provenance
+from act.lerobot import (
+  assembling,
+  locating,
+  original,
+  provenance,
+  simulators,
+)
 from act.recordings import naming
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import errors, repository, run_context, terminal
 from carnet import workdir as workdir_lib
 from carnet.checkpoint import directory, lineage
-
-# LeRobot's environments -> ours
-_TASKS = {
-  "AlohaTransferCube-v0": "aloha/transfer_cube",
-  "AlohaInsertion-v0": "aloha/insertion",
-}
-_ALOHA_STATE, _ALOHA_HZ = "qpos", 50.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,7 +92,9 @@ class _Checkpoint:
   def __init__(self, policy: assembling.Policy, asked: Asked) -> None:
     self._policy = policy
     self.config, self.step = policy.config, int(policy.state.step)
-    simulator = _Simulator(policy, asked)
+    simulator = simulators.Simulator(
+      policy.features, policy.trained or {}, asked.environment
+    )
     simulator.configure(self.config)
     self.notes = (*policy.notes, *simulator.notes)
     self._names = _names(policy, simulator.state)
@@ -140,57 +139,6 @@ class _Checkpoint:
     workdir_lib.write_config(self.config, workdir)
 
 
-class _Simulator:
-  """Where the policy is evaluated, if anywhere."""
-
-  def __init__(self, policy: assembling.Policy, asked: Asked) -> None:
-    self.notes: list[str] = []
-    self.name, self._max_steps = asked.environment, 0
-    self._spec = policy.features
-    if not asked.environment:
-      self._take(policy.trained or {})
-    if self.name and len({shape for _, shape in self._spec.images}) > 1:
-      raise errors.UserError(
-        f"the cameras differ in size, which {self.name} cannot show: import "
-        "without a simulator"
-      )
-    is_aloha = self.name.startswith("aloha/")
-    self.state = _ALOHA_STATE if is_aloha else ""
-    self.control_hz = _ALOHA_HZ if is_aloha else None
-
-  def _take(self, trained: Mapping[str, Any]) -> None:
-    """Finds ours for the environment of train_config.json."""
-    env = trained.get("env")
-    if not isinstance(env, Mapping):
-      return
-    task = str(env.get("task"))
-    if env.get("type") != "aloha" or task not in _TASKS:
-      kind = f"{str(env.get('type'))[:40]} {task[:40]}"
-      self.notes.append(f"no simulator of ours is '{kind}': --environment")
-      return
-    sizes = {shape for _, shape in self._spec.images}
-    if self._spec.cameras != ("top",) or len(sizes) != 1:
-      self.notes.append(f"{_TASKS[task]} has no such cameras: no simulator")
-      return
-    self.name = _TASKS[task]
-    steps = env.get("episode_length")
-    self._max_steps = steps if type(steps) is int and steps > 0 else 0
-
-  def configure(self, config: config_dict.ConfigDict) -> None:
-    """Sets `config.environment`, in gym-aloha's pictures."""
-    config.environment.name = self.name
-    config.environment.cameras = self._spec.cameras
-    if self._spec.images:
-      (height, width, _) = self._spec.images[0][1]
-      config.environment.update(height=height, width=width)
-    if self._max_steps:
-      config.environment.max_steps = self._max_steps
-    if self.state:  # as MuJoCo renders the scene by itself
-      config.environment.update(shadows=True, msaa_samples=4)
-    if not self.name:
-      config.evaluation.every_steps = 0
-
-
 def _names(policy: assembling.Policy, state: str) -> dict[str, str]:
   """Returns the policy's name of each feature -> its name in the data."""
   is_original = bool(policy.place.checkpoint)
@@ -199,8 +147,10 @@ def _names(policy: assembling.Policy, state: str) -> dict[str, str]:
   for name, key in policy.declared.ours().items():
     ours, theirs = key, back.get(name, name)
     if name == policy.declared.state:
-      ours = state or (_ALOHA_STATE if is_original else naming.short(name))
-      theirs = _ALOHA_STATE if is_original else theirs
+      ours = state or (
+        simulators.ALOHA_STATE if is_original else naming.short(name)
+      )
+      theirs = simulators.ALOHA_STATE if is_original else theirs
     elif name == policy.declared.environment_state:
       ours = naming.short(name)
     if ours in found:
