@@ -101,7 +101,12 @@ def _locate(place: str, options: base.Options) -> _Place:
     for camera in map(glob.escape, options.cameras):
       patterns += [f"videos/{camera}/*", f"videos/*/{camera}/*"]
       patterns += [f"images/{camera}/*"]
-  fetched = hub.snapshot(name, "dataset", revision or None, patterns)
+  try:
+    fetched = hub.snapshot(name, "dataset", revision or None, patterns)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"'{place}' is no directory, and of the hub it is not to be had: {error}"
+    ) from error
   origin = f"lerobot:{name}@{fetched.commit}"
   return _Place(fetched.path, origin, name, fetched.commit)
 

@@ -10,6 +10,7 @@ seen.
 
 import hashlib
 import pathlib
+from concurrent import futures
 
 from act.recordings import inside
 from carnet import errors
@@ -22,20 +23,29 @@ _PART = 1 << 20
 
 def digest(root: pathlib.Path) -> str:
   """Returns the digest, in hexadecimal, with the prefix "sha256:"."""
+  names = [
+    (name, folder in _WHOLE)
+    for folder in (*_WHOLE, *_PARTLY)
+    for name in inside.names(root, folder)
+    if name.lower().endswith(_ENDINGS)
+  ]
   total = hashlib.sha256()
-  for folder in (*_WHOLE, *_PARTLY):
-    for name in inside.names(root, folder):
-      if not name.lower().endswith(_ENDINGS):
-        continue
-      try:
-        content, size = _content(inside.resolve(root, name), folder in _WHOLE)
-      except errors.UserError:
-        content, size = b"", 0  # a link to elsewhere, which nothing reads
-      except OSError as error:
-        raise errors.UserError(f"{root / name}: {error.strerror}") from error
-      total.update(f"{name}\0{size}\0".encode())
-      total.update(content)
+  with futures.ThreadPoolExecutor() as pool:
+    entries = pool.map(lambda pair: _entry(root, *pair), names)
+    for entry in entries:
+      total.update(entry)
   return f"sha256:{total.hexdigest()}"
+
+
+def _entry(root: pathlib.Path, name: str, whole: bool) -> bytes:
+  """Returns what a file adds to the digest."""
+  try:
+    content, size = _content(inside.resolve(root, name), whole)
+  except errors.UserError:
+    content, size = b"", 0  # a link to elsewhere, which nothing reads
+  except OSError as error:
+    raise errors.UserError(f"{root / name}: {error.strerror}") from error
+  return f"{name}\0{size}\0".encode() + content
 
 
 def _content(path: pathlib.Path, whole: bool) -> tuple[bytes, int]:

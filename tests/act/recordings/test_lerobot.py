@@ -347,6 +347,17 @@ def test_a_directory_comes_before_a_hub(made, tmp_path, monkeypatch):
     lerobot.open("./nothing", base.Options())
 
 
+def test_a_path_that_is_misspelt_reads_as_an_id(tmp_path, monkeypatch):
+  def snapshot(*args):
+    raise errors.UserError("data/s0101@main: no such dataset")
+
+  monkeypatch.chdir(tmp_path)
+  monkeypatch.setattr(hub, "snapshot", snapshot)
+  told = r"'data/s0101' is no directory, and of the hub.*no such dataset"
+  with pytest.raises(errors.UserError, match=told):
+    lerobot.open("data/s0101", base.Options())
+
+
 def test_a_snapshot_of_a_hub_links_into_its_blobs(made, tmp_path):
   blobs = tmp_path / "datasets--a--b/blobs"
   snapshot = tmp_path / "datasets--a--b/snapshots" / ("a" * 40)
