@@ -81,6 +81,7 @@ class _Stored:
   weights: Mapping[str, np.ndarray]
   scaling: policy_statistics.Found
   unscaled: frozenset[str]  # keys of `weights` that are no parameters
+  reduction: str | None = None  # of the loss, where no file tells
 
 
 def of_lerobot(place: locating.Place, statistics: str) -> Policy:
@@ -159,6 +160,7 @@ def of_original(
     weights=weights,
     scaling=scaling,
     unscaled=frozenset(),
+    reduction="all",
   )
   found = _policy(place, stored, declared.of(written, where), statistics)
   original.adjust(found.config)
@@ -187,7 +189,12 @@ def _policy(
   statistics: str,
 ) -> Policy:
   translated = from_config.translate(
-    stored.written, stored.trained, wanted, stored.weights, stored.where
+    stored.written,
+    stored.trained,
+    wanted,
+    stored.weights,
+    stored.where,
+    stored.reduction,
   )
   config, notes = translated.config, list(translated.notes)
   if stored.scaling.modes is not None:

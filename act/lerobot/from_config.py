@@ -110,6 +110,7 @@ def translate(
   found: declared.Declared,
   weights: Mapping[str, Any],
   where: str,
+  reduction: str | None = None,
 ) -> Translated:
   """Returns what both files say, in our terms.
 
@@ -119,6 +120,7 @@ def translate(
     found: what `config` declares.
     weights: of the policy, which alone tell the widths of the backbone.
     where: what messages call config.json.
+    reduction: of the loss, None if the files tell.
 
   Raises:
     UserError: a field is unknown, or has a value that ACT cannot have.
@@ -132,7 +134,9 @@ def translate(
     },
     "loss": {"kl_weight": config.get("kl_weight", 10.0)},
   }
-  reduction, told = _reduction(config, trained, weights)
+  told: list[str] = []
+  if reduction is None:
+    reduction, told = _reduction(config, trained, weights)
   ours["loss"]["reduction"] = reduction
   notes += told + _take_training(ours, trained or {})
   translated = _checked(ours, where)

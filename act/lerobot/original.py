@@ -173,6 +173,5 @@ def _backbone(weights: Mapping[str, Any], where: str) -> str:
 def adjust(config: config_dict.ConfigDict) -> None:
   """Sets what the original's code does otherwise than LeRobot's."""
   config.normalization.update(images="imagenet", epsilon=EPSILON)
-  config.loss.reduction = "all"
   config.dataset.sampling = "episodes"
   config.optimizer.clip_norm = from_config.NEVER_CLIPS
