@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from act.recordings import inside
 from carnet import errors
 
 FORMAT_VERSION = 1
@@ -158,7 +159,7 @@ def read_unchecked(directory: pathlib.Path) -> dict[str, Any]:
       f"'{directory}' holds no complete demonstrations ({METADATA_FILE} is "
       f"absent): run scripts/{door} again to finish them"
     )
-  metadata = read_json(path)
+  metadata = read_json(inside.resolve(directory, METADATA_FILE))
   version = metadata.get("format_version")
   if version not in (FORMAT_VERSION, CACHE_VERSION):
     raise errors.UserError(
@@ -198,8 +199,8 @@ def check_file(
     ) from error
   if not path.is_file():
     raise errors.UserError(f"{path}: missing; collect the demonstrations again")
-  if path.is_symlink() and path.resolve().parent != directory.resolve():
-    raise errors.UserError(f"{path}: a link out of its directory is not read")
+  if path.is_symlink():
+    inside.resolve(directory, name)
   if path.stat().st_size != size:
     raise errors.UserError(
       f"{path}: {path.stat().st_size} bytes where {size} were written: "

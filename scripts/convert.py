@@ -10,7 +10,8 @@ lerobot:user/name@revision, hdf5:PATH, rlds:PATH, or the path of ours.
 """
 
 import pathlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from absl import flags
 
@@ -147,6 +148,7 @@ def _export_dataset(origin: str) -> None:
     ),
     base.Options(skip_bad=_SKIP_BAD.value),
   )
+  _tell_skipped(lerobot_writer.source(found))
   print(f"dataset: {found}")
 
 
@@ -159,7 +161,13 @@ def _cache(origin: str) -> None:
     caching.Asked(workers=_WORKERS.value, quality=_QUALITY.value),
     base.Options(skip_bad=_SKIP_BAD.value),
   )
+  _tell_skipped(caching.source(found))
   print(f"cache: {found}")
+
+
+def _tell_skipped(source: Mapping[str, Any]) -> None:
+  for row in source["skipped"]:
+    print(f"left out episode {row['episode']}: {row['reason']}")
 
 
 _COMMANDS: dict[str, Callable[[str], None]] = {

@@ -76,6 +76,12 @@ def cache(
   return root
 
 
+def source(directory: pathlib.Path) -> dict[str, Any]:
+  """Returns what a cache knows of its source, skipped episodes among it."""
+  metadata = storage.read_unchecked(directory)
+  return dict(metadata["source"])
+
+
 def settings(found: base.Recording, options: base.Options) -> dict[str, Any]:
   """Returns what tells this source, and what was asked of it, from others."""
   cameras = options.cameras

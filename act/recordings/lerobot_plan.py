@@ -26,6 +26,7 @@ _VECTORS = {
   "velocity": "observation.velocity",
   "reward": "next.reward",
   "actions": "action",
+  "base_action": "action.base",
 }
 _FLAGS = ("next.done", "next.success")
 _UNCHANGED = re.compile(r"(observation|action|next)(\.[^/]+)?")
@@ -144,6 +145,8 @@ def _vector_name(name: str) -> str:
     return _VECTORS[name]
   if _UNCHANGED.fullmatch(name):
     return name
+  if name.startswith("action/"):  # a part of it, in RLDS
+    return f"action.{_plain(name.removeprefix('action/'))}"
   return f"observation.{_plain(name)}"
 
 

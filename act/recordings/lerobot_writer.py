@@ -16,6 +16,7 @@ import os
 import pathlib
 import re
 import shutil
+from typing import Any
 
 from act import storage
 from act.recordings import (
@@ -88,6 +89,12 @@ def export(
     complete.replace(root)
   shutil.rmtree(work)
   return root
+
+
+def source(directory: pathlib.Path) -> dict[str, Any]:
+  """Returns what an export knows of its source, skipped episodes among it."""
+  made = storage.read_json(directory / lerobot_completion.SOURCE)
+  return dict(made["source"])
 
 
 def _check(asked: Asked) -> None:

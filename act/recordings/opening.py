@@ -52,7 +52,7 @@ def detect(path: pathlib.Path) -> str:
     next(path.glob(f"*{suffix}"), None) for suffix in _HDF5
   ):
     return "hdf5"
-  ours = (path / "metadata.json").exists() or (path / ".collecting").is_dir()
+  ours = any((path / name).exists() for name in _OURS)
   if not ours and (path / "dataset_info.json").is_file():
     return "rlds"
   return "carnet"
@@ -76,6 +76,7 @@ def _opener(kind: str) -> Open:
   return own.open
 
 
+_OURS = ("metadata.json", ".collecting", ".caching")
 _HDF5 = (".hdf5", ".h5")
 KINDS: Mapping[str, str] = {
   "lerobot": "LeRobotDataset v2.0, v2.1, v3.0",

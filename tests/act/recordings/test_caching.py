@@ -21,7 +21,6 @@ from act.recordings import (
   caching_check,
   caching_workers,
   opening,
-  own,
 )
 from carnet import errors
 
@@ -327,8 +326,9 @@ def test_the_source_itself_is_refused(tiny_dataset):
 def test_an_unfinished_cache_is_no_dataset(fake, tmp_path):
   work = tmp_path / "cache" / storage.CACHING
   work.mkdir(parents=True)
+  (work.parent / "dataset_info.json").write_text("{}")  # as of RLDS
   with pytest.raises(errors.UserError, match=r"convert\.py cache again"):
-    own.open(str(work.parent), base.Options())
+    opening.open(str(work.parent))
   with (work / "lock").open("w") as lock:
     fcntl.flock(lock, fcntl.LOCK_EX)
     with pytest.raises(errors.UserError, match="another run is writing"):

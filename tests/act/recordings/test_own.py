@@ -1,13 +1,17 @@
 """What scripts/collect_demos.py wrote, as a Recording."""
 
+import json
 import pickle
+import re
+import shutil
 
+import fake_recording
 import fake_simulator
 import numpy as np
 import pytest
 
 from act import storage
-from act.recordings import base, opening
+from act.recordings import base, caching, opening, own
 from carnet import errors
 
 STEPS = fake_simulator.STEPS
@@ -56,3 +60,99 @@ def test_what_is_not_there(tiny_dataset):
     opening.open(str(tiny_dataset)).open_images(("topp",))
   with pytest.raises(errors.UserError, match=r"episodes=7, but '.*' holds 6"):
     opening.open(str(tiny_dataset), base.Options(episodes=7))
+
+
+@pytest.fixture
+def replica(tiny_dataset, tmp_path):
+  """Returns a copy that a test may damage."""
+  root = tmp_path / "data"
+  shutil.copytree(tiny_dataset, root)
+  return root
+
+
+def change(root, **changes):
+  path = root / storage.METADATA_FILE
+  path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def spoil_shard(root):
+  shard = root / storage.shard_name("fake/numbers", 2, 6)
+  shard.write_bytes(shard.read_bytes()[:-10])
+
+
+def lose_shard(root):
+  (root / storage.shard_name("fake/numbers", 2, 6)).unlink()
+
+
+def link_shard(root):
+  shard = root / storage.shard_name("fake/numbers", 2, 6)
+  shard.rename(root.parent / "elsewhere")
+  shard.symlink_to(root.parent / "elsewhere")
+
+
+def spoil_number(root):
+  path = root / storage.LOW_DIMENSIONAL_FILE
+  arrays = storage.read_arrays(path)
+  arrays["qpos"][2 * STEPS + 3, 5] = np.nan
+  storage.write_arrays(path, arrays)
+  change(root, files=files(root) | {path.name: storage.digest(path)})
+
+
+def files(root):
+  return storage.read_unchecked(root)["files"]
+
+
+@pytest.mark.parametrize(
+  ("damage", "message"),
+  [
+    (spoil_shard, r"00002-of-00006: \d+ bytes where \d+ were written"),
+    (lose_shard, "00002-of-00006: missing"),
+    (link_shard, "00002-of-00006: leads out of the directory"),
+    (spoil_number, "'qpos' of episode 2 holds NaN"),
+  ],
+)
+def test_an_unsound_episode(replica, damage, message):
+  damage(replica)
+  with pytest.raises(errors.UserError, match=message):
+    opening.open(str(replica))
+  data = opening.open(str(replica), base.Options(skip_bad=True))
+  assert data.episodes.tolist() == [0, 1, 3, 4, 5]
+  ((episode, reason),) = [(x.episode, x.reason) for x in data.skipped]
+  assert episode == 2
+  assert re.search(message, reason)
+  # seeds 1000, 1001, 1002, 1004: the third episode is now that of 1004
+  np.testing.assert_array_equal(
+    data.vectors["qpos"].values[2 * STEPS + 7], fake_simulator.qpos(1004, 7)
+  )
+  np.testing.assert_array_equal(
+    data.open_images(("top",)).read(np.array([2 * STEPS + 7]))["top"][0],
+    fake_simulator.image(1004, 7, "top", 32, 32),
+  )
+
+
+def test_metadata_that_leads_elsewhere(replica):
+  change(replica, files=files(replica) | {"../../etc/passwd": {"bytes": 1}})
+  with pytest.raises(errors.UserError, match="is no name of a file"):
+    opening.open(str(replica), base.Options(skip_bad=True))
+
+
+def test_metadata_of_absurd_size(replica, monkeypatch):
+  monkeypatch.setattr(storage, "_MOST_JSON_BYTES", 1000)
+  with pytest.raises(errors.UserError, match=r"metadata\.json: unreadable"):
+    opening.open(str(replica))
+
+
+def test_no_path(monkeypatch, tmp_path):
+  with pytest.raises(errors.UserError, match=r"config\.dataset\.path is empty"):
+    own.open("", base.Options())
+
+
+def test_damaged_metadata_of_a_cache(monkeypatch, tmp_path):
+  fake_recording.install(monkeypatch, fake_recording.make(tmp_path / "s"))
+  root = caching.cache("fake", tmp_path / "c", caching.Asked(workers=1))
+  metadata = storage.read_metadata(root)
+  for name in ("order", "source", "dimensions", "episodes", "sizes", "task"):
+    text = json.dumps({k: v for k, v in metadata.items() if k != name})
+    (root / storage.METADATA_FILE).write_text(text)
+    with pytest.raises(errors.UserError, match=r"metadata\.json: damaged"):
+      opening.open(str(root))
