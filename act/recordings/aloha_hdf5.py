@@ -61,6 +61,7 @@ class _Episode:
   file: _File
   vectors: dict[str, np.ndarray]
   cameras: dict[str, aloha_images.Stored]
+  others: dict[str, aloha_images.Stored]  # nobody asked for
   fps: float | None
   seen: str  # digest of the file's size and the ends of its pictures
 
@@ -156,13 +157,21 @@ def _read(
   with hdf5_file.reading(resolved) as opened:
     vectors = dict(_vectors(opened))
     length = len(vectors["action"])
-    stored = {}
     seen = hashlib.sha256(str(resolved.stat().st_size).encode())
+    stored: dict[str, aloha_images.Stored] = {}
+    others: dict[str, aloha_images.Stored] = {}
     for name in hdf5_file.members(opened, aloha_images.GROUP):
-      if cameras is None or name in cameras:
-        stored[name], ends = aloha_images.examine(opened, name, length)
-        seen.update(ends)
-    return _Episode(file, vectors, stored, _fps(opened), seen.hexdigest())
+      needed = cameras is None or name in cameras
+      try:
+        how, ends = aloha_images.examine(opened, name, length)
+      except ValueError:
+        if needed:
+          raise
+        continue
+      (stored if needed else others)[name] = how
+      seen.update(ends)
+    fps = _fps(opened)
+    return _Episode(file, vectors, stored, others, fps, seen.hexdigest())
 
 
 def _vectors(opened: Any) -> Iterator[tuple[str, np.ndarray]]:
@@ -226,7 +235,10 @@ def _recording(
   if len(rates) > 1:
     raise errors.UserError(f"{path}: episodes at several rates, {rates}")
   fps = rates.pop()
-  stored = found[0].cameras
+  stored = dict(found[0].cameras)
+  for episode in found:
+    stored = episode.others | stored
+  stored = dict(sorted(stored.items()))
   vectors = {
     name: np.concatenate([x.vectors[name] for x in found])
     for name in found[0].vectors

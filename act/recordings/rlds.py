@@ -137,8 +137,13 @@ def _recording(
   skipped: Mapping[rlds_images.Place, str],
 ) -> base.Recording:
   lengths = np.array([x.length for x in found], np.int64)
+  sizes: dict[str, tuple[int, int]] = {}
+  for episode in found:
+    sizes = episode.others | episode.sizes | sizes
   cameras = {
-    x.name: (x, base.Camera(*found[0].sizes[x.name])) for x in plan.needed
+    x.name: (x, base.Camera(*sizes[x.name]))
+    for x in plan.cameras
+    if x.name in sizes
   }
 
   def open_images(names: Sequence[str]) -> base.Images:

@@ -3,6 +3,7 @@
 Letters: D dimensions, T steps of an episode.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import pathlib
@@ -39,6 +40,7 @@ class Episode:
   place: rlds_images.Place
   vectors: dict[str, np.ndarray]
   sizes: dict[str, tuple[int, int]]
+  others: dict[str, tuple[int, int]]  # of cameras that nobody asked for
   task: str
   fps: float | None
   digest: bytes
@@ -140,6 +142,7 @@ def _read(
     place=place,
     vectors=vectors,
     sizes=sizes,
+    others=dict(_others(stored, plan, length)),
     task=_task(stored, plan.texts),
     fps=_rate(stored, plan.rates),
     digest=hashlib.sha256(record).digest(),
@@ -181,6 +184,15 @@ def _size(
   if len(rows) != length:
     raise ValueError(f"camera '{feature.name}': {len(rows)} of {length} frames")
   return rlds_record.size(rows[0])
+
+
+def _others(
+  stored: Mapping[str, memoryview], plan: Plan, length: int
+) -> Iterator[tuple[str, tuple[int, int]]]:
+  for feature in plan.cameras:
+    if feature not in plan.needed:
+      with contextlib.suppress(ValueError):
+        yield feature.name, _size(stored, feature, length)
 
 
 def _task(stored: Mapping[str, memoryview], names: Iterable[str]) -> str:

@@ -247,6 +247,12 @@ def test_only_cameras_in_use_must_be_there(root):
   options = base.Options(cameras=("left_wrist", "observation.left_wrist"))
   found = opening.open(f"hdf5:{root}", options)
   assert found.num_frames == 15
+  assert list(found.cameras) == list(CAMERAS)  # one of which some lack
+  skipping = base.Options(skip_bad=True)
+  whole = opening.open(f"hdf5:{root}", skipping)
+  assert whole.episodes.tolist() == [0, 10]
+  skipping = base.Options(cameras=("top",), skip_bad=True)
+  assert opening.open(f"hdf5:{root}", skipping).revision == whole.revision
   with pytest.raises(errors.UserError, match="'tpo'"):
     found.open_images(("tpo",))
 

@@ -182,9 +182,17 @@ def test_directory_above_the_version_and_first_episodes(root):
     opening.open(f"rlds:{root}", base.Options(episodes=4))
 
 
-def test_only_cameras_in_use_are_looked_at(root):
+def test_only_cameras_in_use_must_be_sound(tmp_path, root):
+  other = encoded(np.zeros((2, 2, 3), np.uint8), "PNG")
+  broken = change(episodes(), (0, "observation", "wrist"), other)
+  directory = write(tmp_path / "x", broken)
   options = base.Options(cameras=("observation/raw", "raw"))
-  assert list(opening.open(str(root), options).cameras) == ["observation/raw"]
+  found = opening.open(str(directory), options)
+  assert found.num_frames == sum(LENGTHS)
+  assert list(found.cameras) == [*NAMES, "observation/wrist"]
+  assert found.cameras["observation/wrist"] == base.Camera(7, 9)
+  with pytest.raises(errors.UserError, match=r"\(2, 2\), in other episodes"):
+    opening.open(str(directory))
 
 
 def test_reader_is_picklable(root):
