@@ -7,7 +7,6 @@ Letters: E episodes.
 """
 
 import dataclasses
-import functools
 import glob
 import pathlib
 from collections.abc import Mapping, Sequence
@@ -18,16 +17,13 @@ import numpy as np
 from act.recordings import (
   base,
   columns,
-  inside,
   lerobot_episode,
-  lerobot_images,
+  lerobot_footage,
   lerobot_info,
   lerobot_revision,
   lerobot_stored_statistics,
   lerobot_v2,
   lerobot_v3,
-  parquet_images,
-  video,
 )
 from carnet import errors, hub
 
@@ -42,14 +38,6 @@ class _Place:
   origin: str
   identity: str
   commit: str | None
-
-
-@dataclasses.dataclass(frozen=True)
-class _Footage:
-  """The pictures of all episodes; `at` is file and first frame of each."""
-
-  files: Mapping[str, Sequence[video.Video | str]]
-  at: Mapping[tuple[str, int], tuple[int, int]]
 
 
 def open(place: str, options: base.Options) -> base.Recording:
@@ -73,7 +61,7 @@ def open(place: str, options: base.Options) -> base.Recording:
   episodes = layout.episodes(info, cameras, count, ledger)
   rows = columns.read(info, episodes, tasks, ledger)
   episodes = [e for e in episodes if e.number not in ledger]
-  footage = _footage(info, cameras, episodes, rows, ledger)
+  footage = lerobot_footage.find(info, cameras, episodes, rows, ledger)
   episodes = [e for e in episodes if e.number not in ledger]
   if not episodes:
     first = ledger.skipped()[0]
@@ -121,63 +109,10 @@ def _cameras(info: lerobot_info.Info, options: base.Options) -> list[str]:
   return [name for name in info.cameras if name in options.cameras]
 
 
-def _footage(
-  info: lerobot_info.Info,
-  cameras: Sequence[str],
-  episodes: Sequence[lerobot_episode.Episode],
-  rows: Mapping[int, columns.Rows],
-  ledger: lerobot_episode.Ledger,
-) -> _Footage:
-  """Finds the pictures of each camera, and looks whether they can be read."""
-  files: dict[str, list[video.Video | str]] = {}
-  at = {}
-  for name in cameras:
-    camera = info.cameras[name]
-    opened: dict[str, int | str] = {}
-    files[name] = []
-    for episode in episodes:
-      clip = episode.clips.get(name) or lerobot_episode.Clip(
-        episode.data, rows[episode.number].first
-      )
-      if clip.path not in opened:
-        try:
-          files[name].append(_open_file(info, name, camera, clip))
-          opened[clip.path] = len(files[name]) - 1
-        except (errors.UserError, video.BrokenError) as error:
-          opened[clip.path] = str(error)
-      which = opened[clip.path]
-      where = f"{info.root / clip.path}: camera '{name}'"
-      if isinstance(which, str):
-        ledger.add(episode.number, f"{where}: {which}")
-        continue
-      file, end = files[name][which], clip.first + episode.length
-      if isinstance(file, video.Video) and len(file) < end:
-        ledger.add(
-          episode.number,
-          f"{where}: {len(file)} frames, the episode ends after {end}",
-        )
-      at[name, episode.number] = (which, clip.first)
-  return _Footage(files, at)
-
-
-def _open_file(
-  info: lerobot_info.Info,
-  name: str,
-  camera: lerobot_info.Camera,
-  clip: lerobot_episode.Clip,
-) -> video.Video | str:
-  path = str(inside.resolve(info.root, clip.path))
-  if camera.kind == "image":
-    return path
-  found = video.probe(path)
-  video.check(found, camera.height, camera.width, info.fps)
-  return found
-
-
 def _recording(
   place: _Place,
   info: lerobot_info.Info,
-  footage: _Footage,
+  footage: lerobot_footage.Footage,
   episodes: Sequence[lerobot_episode.Episode],
   rows: Mapping[int, columns.Rows],
   tasks: Mapping[int, str],
@@ -186,11 +121,6 @@ def _recording(
   used = [rows[episode.number] for episode in episodes]
   lengths = np.array([episode.length for episode in episodes], np.int64)
   numbers = np.array([episode.number for episode in episodes], np.int64)
-  sources = {
-    name: _source(info.cameras[name], name, files, footage, numbers)
-    for name, files in footage.files.items()
-  }
-  _check_first_picture(info, sources)
   return base.Recording(
     origin=place.origin,
     path=place.root,
@@ -215,57 +145,8 @@ def _recording(
     statistics=lerobot_stored_statistics.read(info, episodes),
     skipped=ledger.skipped(),
     details=_details(place, info, used, tasks),
-    open_images=functools.partial(
-      _open_images, place.root, sources, numbers, lengths
-    ),
+    open_images=lerobot_footage.opener(info, footage, numbers, lengths),
   )
-
-
-def _source(
-  camera: lerobot_info.Camera,
-  name: str,
-  files: Sequence[video.Video | str],
-  footage: _Footage,
-  numbers: np.ndarray,
-) -> lerobot_images.Source:
-  at = [footage.at[name, number] for number in numbers.tolist()]
-  return lerobot_images.Source(
-    height=camera.height,
-    width=camera.width,
-    files=tuple(files),
-    file_of=np.array([file for file, _ in at], np.int64),
-    first_of=np.array([first for _, first in at], np.int64),
-    column=name,
-  )
-
-
-def _check_first_picture(
-  info: lerobot_info.Info, sources: Mapping[str, lerobot_images.Source]
-) -> None:
-  """Looks at one picture in Parquet: columns tell nothing about sizes."""
-  groups = parquet_images.Groups(info.root)
-  for name, source in sources.items():
-    path = source.files[int(source.file_of[0])]
-    if isinstance(path, str):
-      out = np.empty((source.height, source.width, 3), np.uint8)
-      try:
-        groups.read(path, name, [int(source.first_of[0])], [out])
-      except parquet_images.BrokenError as error:
-        raise errors.UserError(f"{path}: camera '{name}': {error}") from error
-
-
-def _open_images(
-  root: pathlib.Path,
-  sources: Mapping[str, lerobot_images.Source],
-  numbers: np.ndarray,
-  lengths: np.ndarray,
-  cameras: Sequence[str],
-) -> base.Images:
-  for name in cameras:
-    if name not in sources:
-      raise errors.unknown(f"camera of '{root}'", name, sources)
-  chosen = {name: sources[name] for name in cameras}
-  return lerobot_images.Reader(root, chosen, numbers, lengths)
 
 
 def _task(

@@ -9,6 +9,7 @@ seen.
 """
 
 import hashlib
+import os
 import pathlib
 from concurrent import futures
 
@@ -45,7 +46,7 @@ def _entry(root: pathlib.Path, name: str, whole: bool) -> bytes:
     content, size = b"", 0  # a link to elsewhere, which nothing reads
   except OSError as error:
     raise errors.UserError(f"{root / name}: {error.strerror}") from error
-  return f"{name}\0{size}\0".encode() + content
+  return os.fsencode(f"{name}\0{size}\0") + content
 
 
 def _content(path: pathlib.Path, whole: bool) -> tuple[bytes, int]:

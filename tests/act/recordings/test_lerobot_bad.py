@@ -533,6 +533,16 @@ def test_pictures_of_another_size(copy):
   assert "a picture of 64x96, info.json says 96x64" in told(root)
 
 
+def test_a_first_picture_that_is_none(copy):
+  root = copy("images")
+
+  def spoil(rows):
+    rows[0]["observation.images.top"] = {"bytes": b"", "path": None}
+
+  change_rows(root, spoil, FIRST)
+  assert_episode(root, 0, FIRST, "frame 0: no readable picture")
+
+
 def test_pictures_beside_the_parquet_files(copy):
   root = copy("images")
   rows = parquet.read_table(root / FIRST).to_pylist()
