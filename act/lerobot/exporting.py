@@ -34,7 +34,7 @@ from act.lerobot import (
   train_config,
 )
 from carnet import errors, terminal
-from carnet.checkpoint import digest, directory
+from carnet.checkpoint import digest, directory, manifest
 
 _POLICY, _TRAINING = "pretrained_model", "training_state"
 _PARALLELISM = ("dp_replicate", "dp_shard", "ring_degree", "ulysses_degree")
@@ -98,6 +98,12 @@ def _check_free(out: pathlib.Path) -> None:
     raise errors.UserError(
       f"--out={out} holds something already: name a new directory"
     )
+  for parent in out.absolute().parents:
+    if (parent / manifest.NAME).exists():
+      raise errors.UserError(
+        f"--out={out} lies in the checkpoint {parent}, to which nothing is "
+        "added: name a place outside of it"
+      )
 
 
 def _synchronize(working: pathlib.Path) -> None:
