@@ -27,7 +27,7 @@ def show(found: report.Report, console: rich.console.Console) -> None:
     console.print(line)
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: int | float | None) -> str:
   """Returns hours, minutes and seconds as people write them."""
   if seconds is None:
     return "unknown"
