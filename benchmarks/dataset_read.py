@@ -11,6 +11,7 @@ CPU times count all threads. The page cache is warm. Each figure has a process
 of its own, whose largest memory it tells.
 """
 
+import contextlib
 import json
 import pathlib
 import resource
@@ -71,9 +72,10 @@ def make(root: pathlib.Path) -> list[str]:
       _WIDTH.value,
     )
   video, image = (f"lerobot:{root / kind}" for kind in ("video", "image"))
-  cache = caching.cache(
-    video, root / "cache", caching.Asked(workers=1), base.Options()
-  )
+  with contextlib.redirect_stdout(sys.stderr):  # its progress
+    cache = caching.cache(
+      video, root / "cache", caching.Asked(workers=1), base.Options()
+    )
   return [video, image, str(cache)]
 
 
