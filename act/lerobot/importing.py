@@ -83,7 +83,19 @@ def import_policy(
     print(terminal.printable(note))
   with _whole(workdir) as draft:
     made.write(draft)
+  _print_next_steps(workdir)
   return workdir / directory.STEPS / directory.step_name(made.step)
+
+
+def _print_next_steps(workdir: pathlib.Path) -> None:
+  print(
+    f"next: generate-passport {workdir} --dataset-path DATA "
+    "--allow-missing training_datasets --allow-missing run_log "
+    "--reason 'trained with LeRobot'\n"
+    f"      scripts/train.py --config=configs/act/continued.py:{workdir} "
+    "--workdir=MORE --config.dataset.path=lerobot:DATA "
+    "--config.total_steps=STEPS"
+  )
 
 
 class _Checkpoint:
