@@ -1,5 +1,6 @@
 """A recording in memory, with the names that other formats have."""
 
+import os
 import pathlib
 
 import numpy as np
@@ -86,3 +87,16 @@ class _Open:
     if origin == "fake":
       return self._recording
     return self._open(origin, options)
+
+
+class Dying:
+  """A worker that takes its process down."""
+
+  def stop_when(self, should_stop):
+    pass
+
+  def probe(self):
+    pass
+
+  def work(self, index):
+    os._exit(9)

@@ -4,6 +4,7 @@ import dataclasses
 import fcntl
 import os
 import pathlib
+import random
 import signal
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from act.recordings import (
   caching_check,
   caching_workers,
   opening,
+  pool,
 )
 from carnet import errors
 
@@ -261,6 +263,45 @@ def test_a_signal_to_all_processes(tiny_dataset, tmp_path, number):
   assert told.count("\n") <= 1
   caching.cache(str(tiny_dataset), root, ALONE)
   storage.verify(root)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_killed_again_and_again_it_ends_with_the_same_bytes(
+  tiny_dataset, tmp_path, workers
+):
+  expected = content(
+    caching.cache(str(tiny_dataset), tmp_path / "expected", ALONE)
+  )
+  root = tmp_path / "cache"
+  rng = random.Random(int(workers))
+  for _ in range(15):
+    process = start("cache", tiny_dataset, root, workers, "0.05")
+    time.sleep(rng.uniform(0.5, 2.5))
+    process.kill()
+    process.communicate()
+  wait_until(lambda: free(root / ".caching/lock"))
+  caching.cache(str(tiny_dataset), root, ALONE)
+  assert content(root) == expected
+
+
+def free(lock: pathlib.Path) -> bool:
+  if not lock.exists():
+    return True
+  with lock.open() as file:
+    try:
+      fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+      return False
+  return True
+
+
+def test_a_dead_worker_is_reported():
+  with (
+    pytest.raises(errors.UserError, match="a worker died"),
+    pool.start(fake_recording.Dying(), 2) as submit,
+  ):
+    submit(0).result()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_dataset, tmp_path):
