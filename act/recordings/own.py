@@ -121,6 +121,11 @@ def _sound(
     episode = layout.episodes[index]
     try:
       storage.check_file(root, episode.shard, metadata["files"][episode.shard])
+      if episode.length < 2:
+        raise errors.UserError(
+          f"{root / episode.shard}: episode {episode.number} has one frame, "
+          "which no action follows"
+        )
       for name, values in vectors.items():
         if not np.isfinite(values[_frames(episode)]).all():
           raise errors.UserError(

@@ -1,5 +1,6 @@
 """What scripts/collect_demos.py wrote, as a Recording."""
 
+import dataclasses
 import json
 import pickle
 import re
@@ -128,6 +129,19 @@ def test_an_unsound_episode(replica, damage, message):
     data.open_images(("top",)).read(np.array([2 * STEPS + 7]))["top"][0],
     fake_simulator.image(1004, 7, "top", 32, 32),
   )
+
+
+def test_an_episode_of_one_frame(monkeypatch, tmp_path):
+  source = fake_recording.make(tmp_path / "s")
+  lengths = np.array([12, 1, 7])
+  short = dataclasses.replace(source, lengths=lengths)
+  fake_recording.install(monkeypatch, short)
+  root = caching.cache("fake", tmp_path / "c", caching.Asked(workers=1))
+  with pytest.raises(errors.UserError, match="episode 4 has one frame"):
+    opening.open(str(root))
+  data = opening.open(str(root), base.Options(skip_bad=True))
+  assert data.episodes.tolist() == [3, 9]
+  assert [x.episode for x in data.skipped] == [5, 4]
 
 
 def test_metadata_that_leads_elsewhere(replica):
