@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 
 from act.lerobot import declared, policy_statistics, reading
-from carnet import errors
+from carnet import errors, hub
 
 _STATS, _EPISODES = "meta/stats.json", "meta/episodes_stats.jsonl"
 _INFO = "meta/info.json"
+_PATTERNS = ("meta/*",)
 # of the original's pickle -> feature, statistic
 _PICKLED = {
   f"{theirs}_{name}": (feature, name)
@@ -42,12 +43,18 @@ class Elsewhere:
 
 
 def elsewhere(asked: str) -> Elsewhere:
-  """Returns the statistics of a dataset's directory, or of a pickle.
+  """Returns the statistics of a dataset, here or on the hub, or of a pickle.
 
   Raises:
     UserError: there are none.
   """
-  path = pathlib.Path(asked.removeprefix("lerobot:")).expanduser()
+  name = asked.removeprefix("lerobot:")
+  path = pathlib.Path(name).expanduser()
+  if not path.exists() and hub.is_id(name):
+    identity, _, revision = name.partition("@")
+    fetched = hub.snapshot(identity, "dataset", revision or None, _PATTERNS)
+    place = f"{identity}@{fetched.commit}"
+    return dataclasses.replace(_of_dataset(fetched.path, asked), place=place)
   if path.is_file():
     files = reading.Files(path.absolute().parent)
     if path.suffix != ".pkl":
@@ -58,6 +65,10 @@ def elsewhere(asked: str) -> Elsewhere:
     return Elsewhere(of_pickle(files, path.name), None, files.digests, asked)
   if not path.is_dir():
     raise errors.UserError(f"--stats={asked}: no such directory")
+  return _of_dataset(path, asked)
+
+
+def _of_dataset(path: pathlib.Path, asked: str) -> Elsewhere:
   files = reading.Files(path.absolute())
   fps = files.json(_INFO).get("fps") if files.has(_INFO) else None
   if files.has(_STATS):

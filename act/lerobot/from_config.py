@@ -252,12 +252,27 @@ def _take_training(ours: dict[str, Any], trained: Json) -> list[str]:
   share = data.get("eval_split") if isinstance(data, Mapping) else None
   share = share if isinstance(share, float) else 0.0
   ours["dataset"] = {"validation_fraction": share}
+  if isinstance(data, Mapping):
+    notes += _take_episodes(ours["dataset"], data)
   ours["evaluation"] = {} if share else {"validation_every_steps": 0}
   if isinstance(data, Mapping):
     augmentation, told = augmentations.translate(data.get("image_transforms"))
     ours["augmentation"] = augmentation
     notes += told
   return notes
+
+
+def _take_episodes(ours: dict[str, Any], data: Json) -> list[str]:
+  left_out = data.get("exclude_episodes")
+  if isinstance(left_out, list) and all(type(x) is int for x in left_out):
+    ours["exclude_episodes"] = left_out
+  chosen = data.get("episodes")
+  if not isinstance(chosen, list):
+    return []
+  return [
+    f"it was trained on {len(chosen)} chosen episodes (train_config.json): "
+    "training that goes on takes all but config.dataset.exclude_episodes"
+  ]
 
 
 def _take_optimizer(ours: dict[str, Any], optimizer: Json) -> list[str]:

@@ -254,6 +254,8 @@ TRAIN: dict[str, Any] = {
   "dataset": {
     "repo_id": "lerobot/aloha_sim_transfer_cube_human",
     "use_imagenet_stats": True,
+    "episodes": [0, 1, 2, 5],
+    "exclude_episodes": [5],
     "image_transforms": {
       "enable": True,
       "max_num_transforms": 2,
@@ -305,7 +307,10 @@ def test_what_train_config_says(
   assert augmentation.brightness == (0.7, 1.1)
   assert augmentation.contrast == (1.0, 1.0)
   assert augmentation.affine_degrees == 4.0
-  assert "'blur'" in capsys.readouterr().out
+  told = capsys.readouterr().out
+  assert "'blur'" in told
+  assert "4 chosen episodes" in told
+  assert config.dataset.exclude_episodes == (5,)
   environment = config.environment
   assert environment.name == "aloha/transfer_cube"
   assert (environment.height, environment.max_steps) == (64, 350)
@@ -590,6 +595,25 @@ def test_statistics_of_a_dataset_for_images_too(tmp_path: pathlib.Path) -> None:
   data = data_with_statistics(tmp_path / "data", layout)
   step = imported(place, tmp_path / "run", statistics=f"lerobot:{data}")
   check(step, layout, ("mean", "std"))
+
+
+def test_statistics_of_a_dataset_of_the_hub(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  monkeypatch.chdir(tmp_path)
+  layout = Layout()
+  place = write_lerobot.bare(tmp_path / "theirs", layout.config, layout.weights)
+  data = data_with_statistics(tmp_path / "fetched", layout)
+  commit = "b" * 40
+
+  def snapshot(*arguments: Any) -> hub.Snapshot:
+    assert arguments[:3] == ("user/data", "dataset", "v3")
+    return hub.Snapshot(data, commit)
+
+  monkeypatch.setattr(hub, "snapshot", snapshot)
+  step = imported(place, tmp_path / "run", statistics="lerobot:user/data@v3")
+  dataset = checkpoint_lib.read_json(step, "dataset.json")
+  assert dataset["source"]["statistics"] == f"user/data@{commit}"
 
 
 def test_statistics_twice(tmp_path: pathlib.Path) -> None:
