@@ -20,11 +20,15 @@ def count() -> int:
 
 def run(lanes: Sequence[Callable[[], None]]) -> None:
   """Runs them at the same time; the first error of them is raised."""
-  if not lanes:
-    return
-  others = [_helpers().submit(lane) for lane in lanes[1:]]
+  mine, others = list(lanes[:1]), []
+  for lane in lanes[1:]:
+    try:
+      others.append(_helpers().submit(lane))
+    except RuntimeError:  # the interpreter is about to end
+      mine.append(lane)
   try:
-    lanes[0]()
+    for lane in mine:
+      lane()
   finally:
     futures.wait(others)  # they write into the caller's arrays
   for other in others:

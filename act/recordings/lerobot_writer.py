@@ -68,7 +68,7 @@ def export(
   asked, options = asked or Asked(), options or base.Options()
   _check(asked)
   root = pathlib.Path(directory)
-  work = root.with_name(f".{root.name}.exporting")
+  work = root.absolute().parent / f".{root.absolute().name}.exporting"
   found = opening.open(origin, options)
   plan = lerobot_plan.of(found, asked.fps)
   settings = {

@@ -137,6 +137,14 @@ def test_some_episodes_and_cameras_of_a_cache(fake, tmp_path):
   np.testing.assert_array_equal(images["a/b"][0], expected)
 
 
+def test_vectors_without_pictures(fake, tmp_path, monkeypatch):
+  blind = dataclasses.replace(fake, cameras={})
+  fake_recording.install(monkeypatch, blind)
+  root = caching.cache("fake", tmp_path / "cache", ALONE)
+  assert_same(blind, opening.open(str(root)))
+  assert len(tfds.builder_from_directory(root).as_data_source("train")) == 20
+
+
 # how it is made
 
 

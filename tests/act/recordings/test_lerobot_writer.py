@@ -263,6 +263,14 @@ def test_episodes_that_fill_several_files(
       assert caching_check.psnr(pictures[feature][0], source) > 28
 
 
+def test_vectors_without_pictures(fake, tmp_path, monkeypatch):
+  fake_recording.install(monkeypatch, dataclasses.replace(fake, cameras={}))
+  root = lerobot_writer.export("fake", tmp_path / "out", ALONE)
+  assert read_json(root / "meta/info.json")["video_path"] is None
+  assert not (root / "videos").exists()
+  assert opening.open(f"lerobot:{root}").num_frames == 20
+
+
 # how it is made
 
 
