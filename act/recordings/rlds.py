@@ -12,6 +12,12 @@ says under a name that ends in "instruction".
 The action of a step with `is_last` was never carried out (RLDS); most sets of
 Open X-Embodiment store a real one there all the same, so the frame stays.
 
+What is stored as tfrecord is converted once, where TensorFlow, apache-beam and
+mlcroissant are installed; --out_dir is left out, because tensorflow-datasets
+4.9.10 writes no JSON files there:
+
+    tfds convert_format --dataset_version_dir=DIR --out_file_format=array_record
+
 The formats are read here, without TensorFlow Datasets: it imports whatever
 class features.json names, and parses every picture to get at a number.
 

@@ -99,9 +99,10 @@ def info(root: pathlib.Path) -> Info:
   if _FORMAT not in formats:
     raise errors.UserError(
       f"{root}: stored as {formats[0]}, which only TensorFlow reads: convert "
-      "it once where TensorFlow is installed, with tfds convert_format "
-      f"--dataset_version_dir={root} --out_file_format=array_record "
-      "--out_dir=OUT"
+      "it once, where tensorflow, tensorflow-datasets, apache-beam and "
+      "mlcroissant are installed: tfds convert_format "
+      f"--dataset_version_dir={root} --out_file_format=array_record (it writes "
+      "beside what is there)"
     )
   try:
     return _info(root, content)
