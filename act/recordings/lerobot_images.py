@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int, UInt8
 
-from act.recordings import parquet_images, video
+from act.recordings import decoding, parquet_images, video
 from carnet import errors
 
 
@@ -52,7 +52,7 @@ class Reader:
     self._episodes = episodes
     self._ends = np.cumsum(lengths)
     self._starts = self._ends - lengths
-    self._decoders = video.Decoders()
+    self._decoders = decoding.Decoders()
     self._groups = parquet_images.Groups(root)
     self._open()
 
@@ -112,7 +112,7 @@ class Reader:
     """Returns frames that are wanted: what one thread is to do at a time."""
     if isinstance(file, str):
       return [[frame] for frame in wanted]
-    runs = video.runs(file, wanted)
+    runs = decoding.runs(file, wanted)
     step = -(-len(runs) // self._threads)
     return [
       list(itertools.chain.from_iterable(runs[i : i + step]))

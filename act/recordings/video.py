@@ -1,19 +1,15 @@
-"""Frames of an MP4 by index: the k-th that is shown, whatever its timestamp.
+"""The tables of an MP4: where each frame lies, and which ones stand alone.
 
-The tables of the file say where each frame lies and which ones stand alone.
-A frame is read from the last of those on, by offset, with a decoder that no
-open file belongs to: there is nothing to seek, to share or to keep open.
+The k-th frame is the k-th that is shown, whatever its timestamp.
 
 Letters: N frames of the file, in the order in which they are stored.
 """
 
 import dataclasses
-import threading
-from collections.abc import Iterator, Sequence
 from typing import Any, BinaryIO
 
 import numpy as np
-from jaxtyping import Int, UInt8
+from jaxtyping import Int
 
 from act.recordings import mp4
 from carnet import extras
@@ -22,7 +18,6 @@ from carnet import extras
 # tested here may need more than the frames themselves, as MPEG-4 part 2 does.
 _CODECS = ("av1", "h264", "hevc")
 _DECODERS = {"libdav1d": "av1"}
-_KEPT_DECODERS = 32
 _FRAME_RATE_TOLERANCE = 0.02
 
 
@@ -85,7 +80,7 @@ def probe(path: str) -> Video:
     with open(path, "rb") as file, av.open(file, format="mp4") as container:
       return _probe(path, file, container)
   except (av.error.FFmpegError, OSError, ValueError) as error:
-    raise BrokenError(f"no readable MP4 ({_text(error)})") from error
+    raise BrokenError(f"no readable MP4 ({text_of(error)})") from error
 
 
 def _probe(path: str, file: BinaryIO, container: Any) -> Video:
@@ -150,122 +145,6 @@ def check(video: Video, height: int, width: int, fps: float) -> None:
     raise BrokenError(f"{rate:.4g} frames a second, info.json says {fps:g}")
 
 
-class Decoders:
-  """Decodes frames; picklable, safe to use from several threads."""
-
-  def __init__(self) -> None:
-    self._lock = threading.Lock()
-    self._idle: list[tuple[Any, Any, Any]] = []
-
-  def __getstate__(self) -> dict[str, Any]:
-    return {}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    del state
-    self.__init__()  # type: ignore[misc]
-
-  def read(
-    self, video: Video, frames: Sequence[int], out: Sequence[np.ndarray]
-  ) -> None:
-    """Decodes the shown `frames`, ascending, into one [H, W, 3] image each.
-
-    Raises:
-      BrokenError: with the frame that cannot be decoded.
-    """
-    key = (video.decoder, video.extradata, video.colors)
-    context, converter = self._take(key)
-    images = dict(zip(frames, out, strict=True))
-    av: Any = extras.load("av", "data")
-    frame = frames[0]
-    try:
-      with open(video.path, "rb", buffering=0) as file:
-        for run in runs(video, frames):
-          frame = run[0]
-          for frame, picture in _decode(context, video, run, file):
-            _convert(converter, picture, images[frame])
-          context.flush_buffers()
-    except BrokenError as error:
-      raise BrokenError(str(error), frame) from error
-    except (av.error.FFmpegError, OSError, ValueError) as error:
-      raise BrokenError(f"cannot be decoded ({_text(error)})", frame) from error
-    # one that failed is not used again
-    with self._lock:
-      self._idle = [*self._idle, (key, context, converter)][-_KEPT_DECODERS:]
-
-  def _take(self, key: Any) -> tuple[Any, Any]:
-    with self._lock:
-      for place in reversed(range(len(self._idle))):
-        if self._idle[place][0] == key:
-          _, context, converter = self._idle.pop(place)
-          return context, converter
-    return _new_decoder(*key)
-
-
-def runs(video: Video, frames: Sequence[int]) -> list[list[int]]:
-  """Returns ascending `frames`, together those that start at one keyframe."""
-  out: list[list[int]] = []
-  last = None
-  for frame in frames:
-    start = video.start(frame)
-    if start == last:
-      out[-1].append(frame)
-    else:
-      out.append([frame])
-    last = start
-  return out
-
-
-def _decode(
-  context: Any, video: Video, frames: Sequence[int], file: BinaryIO
-) -> Iterator[tuple[int, Any]]:
-  """Yields the frames of one run, each with its picture."""
-  import av
-
-  wanted = {int(video.order[frame]): frame for frame in frames}
-  for stored in [*range(video.start(frames[0]), max(wanted) + 1), None]:
-    if not wanted:
-      return
-    packet = None
-    if stored is not None:
-      file.seek(int(video.positions[stored]))
-      packet = av.Packet(file.read(int(video.sizes[stored])))
-      packet.pts = stored  # comes back as that of the picture
-    for picture in context.decode(packet):
-      if picture.pts in wanted:
-        if picture.is_corrupt:
-          raise BrokenError("damaged")
-        yield wanted.pop(picture.pts), picture
-  if wanted:
-    raise BrokenError("the decoder returned nothing for it")
-
-
-def _convert(
-  converter: Any, picture: Any, out: UInt8[np.ndarray, "H W 3"]
-) -> None:
-  """Writes what VideoFrame.to_ndarray(format="rgb24") returns."""
-  if (picture.height, picture.width) != out.shape[:2]:
-    raise BrokenError(f"a frame of {picture.height}x{picture.width}")
-  plane = converter.reformat(picture, format="rgb24").planes[0]
-  rows = np.frombuffer(plane, np.uint8).reshape(-1, plane.line_size)
-  out[:] = rows[: out.shape[0], : out.shape[1] * 3].reshape(out.shape)
-
-
-def _new_decoder(
-  name: str, extradata: bytes | None, colors: Sequence[int]
-) -> tuple[Any, Any]:
-  import av
-
-  context: Any = av.CodecContext.create(name, "r")
-  if extradata:
-    context.extradata = extradata
-  # Frames come back at once; two groups of frames are decoded side by side
-  # instead, which costs no CPU time.
-  context.thread_count = 1
-  context.color_range, context.color_primaries = colors[:2]
-  context.color_trc, context.colorspace = colors[2:]
-  return context, av.video.reformatter.VideoReformatter()
-
-
 def _starts(
   keyframes: Int[np.ndarray, " K"], times: Int[np.ndarray, " N"]
 ) -> Int[np.ndarray, " N"]:
@@ -289,5 +168,6 @@ def _rate(times: np.ndarray, unit: float) -> float | None:
   return (len(times) - 1) / span if span > 0 else None
 
 
-def _text(error: Exception) -> str:
+def text_of(error: Exception) -> str:
+  """Returns the words of libav in one line."""
   return " ".join(str(error).split()) or type(error).__name__

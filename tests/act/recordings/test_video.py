@@ -1,6 +1,7 @@
 """Frames of a video are those that are shown, in that order."""
 
 import concurrent.futures
+import dataclasses
 import fractions
 import itertools
 import pathlib
@@ -15,7 +16,7 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import make_lerobot
 
-from act.recordings import mp4, video
+from act.recordings import decoding, mp4, video
 
 FRAMES = 24
 X265 = "log-level=none:keyint=8:min-keyint=4:bframes=3:open-gop="
@@ -43,7 +44,7 @@ def files(tmp_path_factory):
 
 def read(opened, frames, decoders=None):
   out = [np.zeros((opened.height, opened.width, 3), np.uint8) for _ in frames]
-  (decoders or video.Decoders()).read(opened, frames, out)
+  (decoders or decoding.Decoders()).read(opened, frames, out)
   return out
 
 
@@ -60,7 +61,7 @@ def test_every_frame_alone_is_that_of_the_whole_video(files, name):
   opened = video.probe(str(files[name]))
   assert len(opened) == len(expected) == FRAMES
   assert opened.frames_per_second == pytest.approx(10)
-  decoders = video.Decoders()
+  decoders = decoding.Decoders()
   for frame in np.random.default_rng(0).permutation(FRAMES).tolist():
     (image,) = read(opened, [frame], decoders)
     np.testing.assert_array_equal(image, expected[frame])
@@ -74,7 +75,7 @@ def test_frames_of_one_keyframe_are_decoded_together(files, name):
   for frames in ([0, 1, 2, 3], [5, 6, 17], list(range(FRAMES))):
     for frame, image in zip(frames, read(opened, frames), strict=True):
       np.testing.assert_array_equal(image, expected[frame])
-  runs = video.runs(opened, list(range(FRAMES)))
+  runs = decoding.runs(opened, list(range(FRAMES)))
   assert list(itertools.chain.from_iterable(runs)) == list(range(FRAMES))
 
 
@@ -107,7 +108,7 @@ def test_uneven_times_do_not_matter(tmp_path):
 
 def test_many_threads_read_what_one_reads(files):
   opened = {name: video.probe(str(path)) for name, path in files.items()}
-  decoders = pickle.loads(pickle.dumps(video.Decoders()))
+  decoders = pickle.loads(pickle.dumps(decoding.Decoders()))
   jobs = [(name, f) for f in range(FRAMES) for name in ("av1", "hevc", "h264")]
   with concurrent.futures.ThreadPoolExecutor(4) as pool:
     images = list(
@@ -167,7 +168,7 @@ def test_a_damaged_frame_is_named(files, name, tmp_path):
   content[begin : begin + size] = bytes(size)
   path = tmp_path / "video.mp4"
   path.write_bytes(content)
-  damaged, decoders = video.probe(str(path)), video.Decoders()
+  damaged, decoders = video.probe(str(path)), decoding.Decoders()
   with pytest.raises(video.BrokenError) as told:
     read(damaged, [2, 17], decoders)
   assert told.value.frame == 17
@@ -184,6 +185,19 @@ def test_what_is_not_as_the_metadata_say(files):
     video.check(opened, 96, 64, 10.0)
   with pytest.raises(video.BrokenError, match=r"10 frames a second.* 30"):
     video.check(opened, 64, 96, 30.0)
+
+
+@pytest.mark.parametrize("codec", [make_lerobot.H264, make_lerobot.AV1])
+def test_frames_that_are_larger_than_they_should_be(tmp_path, codec):
+  path = tmp_path / "video.mp4"
+  plan = make_lerobot.Plan(height=480, width=640, codec=codec)
+  make_lerobot.write_video(path, [5], 0, plan)
+  opened = video.probe(str(path))
+  assert make_lerobot.number_in(read(opened, [0])[0]) == 5
+  with pytest.raises(video.BrokenError, match="cannot be decoded"):
+    read(dataclasses.replace(opened, height=64, width=96), [0])
+  with pytest.raises(video.BrokenError, match="a frame of 480x640"):
+    read(dataclasses.replace(opened, height=481), [0])
 
 
 def box(kind, *content):
