@@ -177,7 +177,7 @@ def of_weights(
   ]
   keys = frozenset(key for key in weights if _BUFFER.fullmatch(key))
   agreed = _agreed(groups, f"{where}: its normalisation buffers")
-  return Found(agreed, source="buffers among the weights"), keys
+  return Found(agreed, source="buffers among the weights" if keys else ""), keys
 
 
 def _mangled(wanted: declared.Declared, where: str) -> dict[str, str]:
