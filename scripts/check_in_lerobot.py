@@ -13,12 +13,14 @@ checked), and without carnet: this file needs nothing else. It checks that
 - so do single actions, executed as a robot would: queue or ensembling,
 - optimizer and random generators load as they do on --resume.
 
-It prints one line a check, and exits with 1 where one fails.
+It prints one line a check, and exits with 1 where one fails, with 2 where it
+cannot be made.
 """
 
 # mypy: disable-error-code="import-not-found"
 
 import argparse
+import importlib.util
 import pathlib
 import sys
 from collections.abc import Callable, Iterator
@@ -36,6 +38,11 @@ def main() -> int:
   parser.add_argument("--tolerance", type=float, default=1e-5)
   asked = parser.parse_args()
   place = _pretrained(asked.out)
+  if not (place / EXAMPLE).exists():
+    parser.error(f"{asked.out} is no export of carnet: there is no {EXAMPLE}")
+  missing = [x for x in ("torch", "lerobot") if not importlib.util.find_spec(x)]
+  if missing:
+    parser.error(f"{missing[0]} is not installed here: use LeRobot's Python")
   try:
     for line in _checks(place, asked.tolerance):
       print(line, flush=True)
@@ -87,8 +94,14 @@ def _outputs(
   import torch
   from lerobot.policies.factory import make_pre_post_processors
 
+  # TF32 keeps three digits; and what was trained on a GPU may be checked here
+  torch.backends.cudnn.allow_tf32 = False
   before, after = make_pre_post_processors(
-    policy.config, pretrained_path=str(place)
+    policy.config,
+    pretrained_path=str(place),
+    preprocessor_overrides={
+      "device_processor": {"device": policy.config.device}
+    },
   )
   steps = len(example["output/chunk"])
   observations = [_observation(example, step) for step in range(steps)]
