@@ -39,6 +39,8 @@ class Simulator:
     self.name, self._max_steps, self._spec = asked, 0, spec
     if not asked:
       self._take(trained)
+    elif asked.startswith("aloha/") and asked not in _TASKS.values():
+      raise errors.unknown("environment", asked, _TASKS.values())
     if self.name and len({shape for _, shape in self._spec.images}) > 1:
       raise errors.UserError(
         f"the cameras differ in size, which {self.name} cannot show: import "

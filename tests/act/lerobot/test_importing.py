@@ -323,6 +323,19 @@ def test_what_train_config_says(
   assert context["datasets"][0]["id"] == TRAIN["dataset"]["repo_id"]
 
 
+def test_the_simulator_of_the_users_choice(tmp_path: pathlib.Path) -> None:
+  place = Layout().today(tmp_path / "theirs")
+  refused(place, tmp_path / "run", "unknown environment", environment="aloha/x")
+  step = imported(place, tmp_path / "run", environment="aloha/insertion")
+  environment = read_config(step).environment
+  assert environment.name == "aloha/insertion"
+  assert environment.cameras == ("top",)
+  # as MuJoCo renders the scene by itself, which LeRobot's policies saw
+  assert (environment.shadows, environment.msaa_samples) == (True, 4)
+  dataset = checkpoint_lib.read_json(step, "dataset.json")
+  assert dataset["control_hz"] == 50.0
+
+
 def test_a_run_of_06_divides_by_valid_elements(tmp_path: pathlib.Path) -> None:
   place = Layout().today(tmp_path / "theirs")
   data = TRAIN["dataset"] | {"eval_split": 0.25}
