@@ -30,8 +30,7 @@ class Decoders:
     return {}
 
   def __setstate__(self, state: dict[str, Any]) -> None:
-    del state
-    self.__init__()  # type: ignore[misc]
+    self.__dict__.update(Decoders().__dict__, **state)
 
   def read(
     self,
@@ -49,19 +48,19 @@ class Decoders:
     context, converter = self._take(key)
     images = dict(zip(frames, out, strict=True))
     av: Any = extras.load("av", "data")
-    frame = frames[0]
+    pending = list(frames)
     try:
       with open(video.path, "rb", buffering=0) as file:
         for run in runs(video, frames):
-          frame = run[0]
           for frame, picture in _decode(context, video, run, file):
             _convert(converter, picture, images[frame])
+            pending.remove(frame)
           context.flush_buffers()
     except video_lib.BrokenError as error:
-      raise video_lib.BrokenError(str(error), frame) from error
+      raise video_lib.BrokenError(str(error), pending[0]) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
       raise video_lib.BrokenError(
-        f"cannot be decoded ({video_lib.text_of(error)})", frame
+        f"cannot be decoded ({video_lib.text_of(error)})", pending[0]
       ) from error
     # one that failed is not used again
     with self._lock:

@@ -172,6 +172,9 @@ def test_a_damaged_frame_is_named(files, name, tmp_path):
   with pytest.raises(video.BrokenError) as told:
     read(damaged, [2, 17], decoders)
   assert told.value.frame == 17
+  with pytest.raises(video.BrokenError) as told:
+    read(damaged, list(range(FRAMES)), decoders)
+  assert told.value.frame == opened.order.tolist().index(keyframe)
   # and the decoder that met it spoils nothing
   (image,) = read(damaged, [2], decoders)
   assert make_lerobot.number_in(image) == 2
