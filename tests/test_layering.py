@@ -14,7 +14,7 @@ ALLOWED = {
   "carnet": {"carnet"},
   "act": {"act", "carnet"},
   "dreamer": {"dreamer", "carnet"},
-  "configs/act": {"act"},
+  "configs/act": {"act", "carnet"},
   "configs/dreamer": {"dreamer", "carnet", "configs"},
   "scripts": {"act", "dreamer", "carnet", "configs", "scripts"},
   "benchmarks": {"act", "dreamer", "carnet", "configs", "benchmarks"},

@@ -3,6 +3,7 @@
     observation.images.top   -> top                as LeRobot names cameras
     observation.state        -> state
     observation.X            -> X
+    observation/X            -> X                   as RLDS does
     anything else            -> itself
 
 `config.dataset.rename` comes first: ("observation.images.cam_high => top",).
@@ -20,7 +21,7 @@ from carnet import errors
 
 ALL = ("*",)
 ACTION = "action"
-_BEGINNINGS = ("observation.images.", "observation.")
+_BEGINNINGS = ("observation.images.", "observation.", "observation/")
 _ARROW = "=>"
 
 

@@ -24,6 +24,7 @@ def _choose(cameras=naming.ALL, state="state", environment="", rename=()):
     ("observation.images.top", "top"),
     ("observation.images.wrist.left", "wrist.left"),
     ("observation.image", "image"),
+    ("observation/image_wrist", "image_wrist"),
     ("observation.state", "state"),
     ("observation.images.", "images."),
     ("action", "action"),
@@ -97,6 +98,7 @@ def test_only_the_chosen_cameras_must_be_there():
     "top",
     "observation.images.top",
     "observation.top",
+    "observation/top",
     "cam_low",
   )
   assert naming.candidates(naming.Asked(naming.ALL, "")) is None
