@@ -34,13 +34,13 @@ Row = dict[str, Any]
 
 
 def complete(
+  root: pathlib.Path,
   work: pathlib.Path,
   found: base.Recording,
   plan: lerobot_plan.Plan,
   settings: dict[str, Any],
-) -> pathlib.Path:
-  """Returns a directory within `work` that holds the whole dataset."""
-  root = work / "dataset"
+) -> None:
+  """Writes the whole dataset into `root`, of what lies in `work`."""
   shutil.rmtree(root, ignore_errors=True)  # of a run that was killed
   facts = {
     number: storage.read_arrays(export_workers.facts_path(work, number))
@@ -91,7 +91,6 @@ def complete(
     source = caching_completion.source_of(found, facts)
     storage.write_json(root / SOURCE, {"export": settings, "source": source})
     (root / "README.md").write_text(_card(found, plan, settings["repo_id"]))
-  return root
 
 
 def _columns(

@@ -1,5 +1,6 @@
 """What an exporting worker does: the videos of one episode, and their check."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Iterator
@@ -51,27 +52,37 @@ class Exporter(episode_reader.EpisodeReader):
   def _encode(
     self, found: base.Recording, index: int, number: int
   ) -> dict[str, np.ndarray]:
-    writers: dict[str, videos.VideoWriter] = {}
     counts = {name: np.zeros((3, 256), np.int64) for name in found.cameras}
-    with storage.naming_a_full_disk(self.work_directory):
-      try:
-        for order, (name, camera) in enumerate(found.cameras.items()):
-          path = video_path(self.work_directory, number, order)
-          writers[name] = videos.VideoWriter(
-            path, self.codec, self.fps, camera.height, camera.width
-          )
-        counted = set(lerobot_statistics.sampled(int(found.lengths[index])))
-        for frame, images in self._frames(index):
-          for name, writer in writers.items():
-            writer.add(images[name])
-            if frame in counted:
-              counts[name] += statistics.count(images[name])
-        for writer in writers.values():
-          writer.finish()
-      finally:
-        for writer in writers.values():
-          writer.close()
+    counted = set(lerobot_statistics.sampled(int(found.lengths[index])))
+    with contextlib.ExitStack() as stack:
+      writers = {
+        name: self._writer(stack, camera, number, order)
+        for order, (name, camera) in enumerate(found.cameras.items())
+      }
+      for frame, images in self._frames(index):
+        for name, writer in writers.items():
+          writer.add(images[name])
+          if frame in counted:
+            counts[name] += statistics.count(images[name])
+      for writer in writers.values():
+        writer.finish()
     return {f"counts/{name}": count for name, count in counts.items()}
+
+  def _writer(
+    self,
+    stack: contextlib.ExitStack,
+    camera: base.Camera,
+    number: int,
+    order: int,
+  ) -> videos.VideoWriter:
+    """Returns a writer; its video is there once `stack` is left in peace."""
+    path = video_path(self.work_directory, number, order)
+    temporary = stack.enter_context(storage.atomic(path))
+    writer = videos.VideoWriter(
+      temporary, self.codec, self.fps, camera.height, camera.width
+    )
+    stack.enter_context(contextlib.closing(writer))
+    return writer
 
   def _check(self, found: base.Recording, index: int, number: int) -> None:
     decoded = {

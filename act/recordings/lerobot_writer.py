@@ -85,8 +85,13 @@ def export(
   _refuse_others(root)
   with claim.claimed(root, work, settings):
     _encode(found, work, plan, asked, options)
-    complete = lerobot_completion.complete(work, found, plan, settings)
-    complete.replace(root)
+    complete = work / "dataset"
+    try:
+      lerobot_completion.complete(complete, work, found, plan, settings)
+      complete.replace(root)
+    except BaseException:
+      shutil.rmtree(complete, ignore_errors=True)  # room on a full disk
+      raise
   shutil.rmtree(work)
   return root
 

@@ -354,6 +354,7 @@ def test_a_full_disk_is_one_line(tiny_dataset, tmp_path):
   assert result.stderr.startswith("error: File too large while writing")
   assert result.stderr.count("\n") == 1
   assert not root.exists()
+  assert not list(tmp_path.rglob("*.mp4*"))
 
 
 def test_what_the_check_finds(fake, tmp_path, monkeypatch):
