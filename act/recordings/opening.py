@@ -53,7 +53,8 @@ def detect(path: pathlib.Path) -> str:
   ):
     return "hdf5"
   ours = any((path / name).exists() for name in _OURS)
-  if not ours and (path / "dataset_info.json").is_file():
+  described = (path / "dataset_info.json", *path.glob("*/dataset_info.json"))
+  if not ours and any(place.is_file() for place in described):
     return "rlds"
   return "carnet"
 

@@ -88,6 +88,7 @@ def test_formats_are_told_by_their_files(tmp_path):
     ("a/meta/info.json", "lerobot"),
     ("b/episode_0.hdf5", "hdf5"),
     ("c/dataset_info.json", "rlds"),
+    ("e/1.0.0/dataset_info.json", "rlds"),
     ("d/metadata.json", "carnet"),
     ("d/dataset_info.json", "carnet"),
   ):
