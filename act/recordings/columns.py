@@ -15,6 +15,8 @@ from carnet import errors
 
 # Older files have these in no fixed order, and some sets lack a few.
 _COUNTERS = ("episode_index", "frame_index", "timestamp", "task_index")
+# what policies see and do; a reward, say, may be missing
+_SEEN = ("action", "observation")
 _LATE = 0.5  # of a frame; more between timestamp and frame_index is noted
 
 
@@ -25,7 +27,7 @@ class Rows:
   first: int
   vectors: Mapping[str, Float[np.ndarray, "F D"]]
   tasks: tuple[int, ...]
-  note: str
+  notes: tuple[str, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,27 +137,28 @@ def _rows(
   tasks: Mapping[int, str],
 ) -> Rows:
   first = _first_row(info, episode, columns)
-  vectors = {}
+  vectors, notes = {}, []
   for name, vector in info.vectors.items():
     try:
       values = columns[name].rows(first, episode.length, vector.size)
     except ValueError as error:
       raise ValueError(f"'{name}' has {error}") from error
-    sound = np.isfinite(values).all(1)
-    if not sound.all():
-      raise ValueError(
-        f"'{name}' of frame {int(np.argmin(sound))} is not finite "
-        f"({np.count_nonzero(~sound)} of {len(sound)} frames)"
-      )
     with np.errstate(over="ignore"):
       vectors[name] = values.astype(np.float32)
-    if not np.isfinite(vectors[name]).all():
-      raise ValueError(f"'{name}' does not fit into float32")
+    sound = np.isfinite(vectors[name]).all(1)
+    if not sound.all():
+      reason = (
+        f"'{name}' of frame {int(np.argmin(sound))} is not finite in float32 "
+        f"({np.count_nonzero(~sound)} of {episode.length} frames)"
+      )
+      if name.startswith(_SEEN):
+        raise ValueError(reason)
+      notes.append(f"episode {episode.number}: {reason}")
   return Rows(
     first=first,
     vectors=vectors,
     tasks=_tasks(_counter(columns, "task_index", first, episode), tasks),
-    note=_check_time(info, episode, columns, first),
+    notes=(*notes, *_check_time(info, episode, columns, first)),
   )
 
 
@@ -213,8 +216,8 @@ def _check_time(
   episode: lerobot_episode.Episode,
   columns: Mapping[str, _Ragged],
   first: int,
-) -> str:
-  """Returns a remark on timestamps; ValueError when frames do not count up."""
+) -> tuple[str, ...]:
+  """Returns remarks on timestamps; ValueError when frames do not count up."""
   count = np.arange(episode.length)
   frames = _counter(columns, "frame_index", first, episode)
   if frames is not None and not np.array_equal(frames, count):
@@ -222,13 +225,13 @@ def _check_time(
     raise ValueError(f"frame_index is {frames[place]} at frame {place}")
   times = _counter(columns, "timestamp", first, episode)
   if times is None:
-    return ""
+    return ()
   late = np.abs(times.astype(np.float64) - count / info.fps).max() * info.fps
   if late <= _LATE:
-    return ""
+    return ()
   return (
     f"episode {episode.number}: timestamps are up to {late:.3g} frames from "
-    "frame_index / fps; frames are chosen by index"
+    "frame_index / fps; frames are chosen by index",
   )
 
 

@@ -164,7 +164,7 @@ def _details(
   rows: Sequence[columns.Rows],
   tasks: Mapping[int, str],
 ) -> dict[str, Any]:
-  notes = [part.note for part in rows if part.note]
+  notes = [note for part in rows for note in part.notes]
   if len(notes) > _MOST_NOTES:
     notes = [*notes[:_MOST_NOTES], f"and {len(notes) - _MOST_NOTES} more"]
   return {
