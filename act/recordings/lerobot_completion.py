@@ -1,5 +1,6 @@
 """Turns finished videos into a LeRobotDataset: tables, statistics, metadata."""
 
+import dataclasses
 import pathlib
 import shutil
 from collections.abc import Iterator, Mapping
@@ -33,6 +34,16 @@ _EPISODES_PATH = "meta/episodes/chunk-000/file-000.parquet"
 Row = dict[str, Any]
 
 
+@dataclasses.dataclass(frozen=True)
+class _Episode:
+  """A sound episode: its row of meta/episodes, its columns, its pictures."""
+
+  number: int  # in the source
+  row: Row
+  columns: dict[str, np.ndarray]
+  counts: dict[str, np.ndarray]
+
+
 def complete(
   root: pathlib.Path,
   work: pathlib.Path,
@@ -46,55 +57,58 @@ def complete(
     number: storage.read_arrays(export_workers.facts_path(work, number))
     for number in found.episodes.tolist()
   }
-  sound = [i for i, fact in enumerate(facts.values()) if "reason" not in fact]
-  if not sound:
-    raise errors.UserError(f"{found.origin}: no sound episode to export")
-  kept = [fact for fact in facts.values() if "reason" not in fact]
-  codec = settings["codec"]
-  features = lerobot_plan.features(plan, found, codec)
-  columns = [_columns(found, plan, index, i) for i, index in enumerate(sound)]
-  _number(columns)
-  counts = [
-    {name: fact[f"counts/{camera}"] for name, camera in plan.cameras.items()}
-    for fact in kept
-  ]
+  episodes = _sound(found, plan, facts)
+  features = lerobot_plan.features(plan, found, settings["codec"])
   with storage.naming_a_full_disk(root):
     (root / "meta").mkdir(parents=True)
-    rows: list[Row] = [
-      {
-        "episode_index": i,
-        "tasks": [plan.tasks[plan.task_indices[index]]],
-        "length": int(found.lengths[index]),
-      }
-      for i, index in enumerate(sound)
-    ]
-    _write_data(root, features, columns, rows)
-    numbers = found.episodes[sound].tolist()
+    _write_data(root, features, episodes)
     for order, feature in enumerate(plan.cameras):
-      parts = [export_workers.video_path(work, x, order) for x in numbers]
-      _write_videos(root, feature, parts, plan.fps, rows)
-    _write_episodes(root, columns, counts, rows)
+      parts = [
+        export_workers.video_path(work, episode.number, order)
+        for episode in episodes
+      ]
+      _write_videos(root, feature, parts, plan.fps, episodes)
+    _write_episodes(root, episodes)
+    _write_statistics(root, episodes)
     lerobot_tables.write_tasks(root / "meta/tasks.parquet", plan.tasks)
-    whole = {
-      name: np.concatenate([episode[name] for episode in columns])
-      for name in columns[0]
-    }
-    storage.write_json(
-      root / "meta/stats.json",
-      lerobot_statistics.of(
-        whole,
-        {x: np.sum([count[x] for count in counts], axis=0) for x in counts[0]},
-        [row["length"] for row in rows],
-      ),
-    )
-    _write_info(root, plan, features, rows)
+    _write_info(root, plan, features, [x.row for x in episodes])
     source = caching_completion.source_of(found, facts)
     storage.write_json(root / SOURCE, {"export": settings, "source": source})
     (root / "README.md").write_text(_card(found, plan, settings["repo_id"]))
 
 
+def _sound(
+  found: base.Recording,
+  plan: lerobot_plan.Plan,
+  facts: Mapping[int, Mapping[str, np.ndarray]],
+) -> list[_Episode]:
+  episodes: list[_Episode] = []
+  first = 0
+  for index, (number, fact) in enumerate(facts.items()):
+    if "reason" in fact:
+      continue
+    columns = _columns(found, plan, index, len(episodes), first)
+    row: Row = {
+      "episode_index": len(episodes),
+      "tasks": [plan.tasks[plan.task_indices[index]]],
+      "length": int(found.lengths[index]),
+    }
+    counts = {
+      name: fact[f"counts/{camera}"] for name, camera in plan.cameras.items()
+    }
+    episodes.append(_Episode(number, row, columns, counts))
+    first += row["length"]
+  if not episodes:
+    raise errors.UserError(f"{found.origin}: no sound episode to export")
+  return episodes
+
+
 def _columns(
-  found: base.Recording, plan: lerobot_plan.Plan, index: int, episode: int
+  found: base.Recording,
+  plan: lerobot_plan.Plan,
+  index: int,
+  episode: int,
+  first_row: int,
 ) -> dict[str, np.ndarray]:
   first, length = int(found.first_frames[index]), int(found.lengths[index])
   frames = np.arange(length)
@@ -103,37 +117,28 @@ def _columns(
     "timestamp": (frames / plan.fps).astype(np.float32),
     "frame_index": frames,
     "episode_index": np.full(length, episode),
-    "index": frames,  # and what comes before it, see `_number`
+    "index": first_row + frames,
     "task_index": np.full(length, plan.task_indices[index]),
   }
 
 
-def _number(columns: list[dict[str, np.ndarray]]) -> None:
-  first = 0
-  for episode in columns:
-    episode["index"] = episode["index"] + first
-    first += len(episode["index"])
-
-
 def _write_data(
-  root: pathlib.Path,
-  features: Mapping[str, Any],
-  columns: list[dict[str, np.ndarray]],
-  rows: list[Row],
+  root: pathlib.Path, features: Mapping[str, Any], episodes: list[_Episode]
 ) -> None:
   schema = lerobot_tables.schema(features)
-  tables = [lerobot_tables.table(episode, schema) for episode in columns]
+  tables = [lerobot_tables.table(x.columns, schema) for x in episodes]
   sizes = [table.nbytes for table in tables]
   first = 0
   for place, members in _files(sizes, _DATA_MEGABYTES):
     path = root / _DATA_PATH.format(**place)
     writer = lerobot_tables.DataWriter(path, schema)
-    for episode in members:
-      writer.add(tables[episode])
-      rows[episode] |= {f"data/{name}": x for name, x in place.items()}
-      rows[episode]["dataset_from_index"] = first
-      first += rows[episode]["length"]
-      rows[episode]["dataset_to_index"] = first
+    for index in members:
+      writer.add(tables[index])
+      row = episodes[index].row
+      row |= {f"data/{name}": x for name, x in place.items()}
+      row["dataset_from_index"] = first
+      first += row["length"]
+      row["dataset_to_index"] = first
     writer.close()
 
 
@@ -142,17 +147,18 @@ def _write_videos(
   feature: str,
   parts: list[pathlib.Path],
   fps: int,
-  rows: list[Row],
+  episodes: list[_Episode],
 ) -> None:
   sizes = [part.stat().st_size for part in parts]
   for place, members in _files(sizes, _VIDEO_MEGABYTES):
     path = root / _VIDEO_PATH.format(video_key=feature, **place)
     path.parent.mkdir(parents=True, exist_ok=True)
-    lengths = [int(rows[episode]["length"]) for episode in members]
+    rows = [episodes[index].row for index in members]
+    lengths = [int(row["length"]) for row in rows]
     videos.concatenate([parts[x] for x in members], path, lengths, fps)
     first = 0
-    for episode, length in zip(members, lengths, strict=True):
-      rows[episode] |= {
+    for row, length in zip(rows, lengths, strict=True):
+      row |= {
         **{f"videos/{feature}/{name}": x for name, x in place.items()},
         f"videos/{feature}/from_timestamp": first / fps,
         f"videos/{feature}/to_timestamp": (first + length) / fps,
@@ -177,18 +183,34 @@ def _files(
     yield {"chunk_index": chunk, "file_index": file}, members
 
 
-def _write_episodes(
-  root: pathlib.Path,
-  columns: list[dict[str, np.ndarray]],
-  counts: list[dict[str, np.ndarray]],
-  rows: list[Row],
-) -> None:
-  for row, episode, count in zip(rows, columns, counts, strict=True):
-    table = lerobot_statistics.of(episode, count, [row["length"]])
-    for feature, block in table.items():
-      row |= {f"stats/{feature}/{name}": x for name, x in block.items()}
-    row |= {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
+def _write_episodes(root: pathlib.Path, episodes: list[_Episode]) -> None:
+  rows = []
+  for episode in episodes:
+    lengths = [episode.row["length"]]
+    table = lerobot_statistics.of(episode.columns, episode.counts, lengths)
+    stats = {
+      f"stats/{feature}/{name}": value
+      for feature, block in table.items()
+      for name, value in block.items()
+    }
+    place = {"meta/episodes/chunk_index": 0, "meta/episodes/file_index": 0}
+    rows.append(episode.row | stats | place)
   lerobot_tables.write_episodes(root / _EPISODES_PATH, rows)
+
+
+def _write_statistics(root: pathlib.Path, episodes: list[_Episode]) -> None:
+  columns = {
+    name: np.concatenate([episode.columns[name] for episode in episodes])
+    for name in episodes[0].columns
+  }
+  counts = {
+    name: np.sum([episode.counts[name] for episode in episodes], axis=0)
+    for name in episodes[0].counts
+  }
+  lengths = [episode.row["length"] for episode in episodes]
+  storage.write_json(
+    root / "meta/stats.json", lerobot_statistics.of(columns, counts, lengths)
+  )
 
 
 def _write_info(
