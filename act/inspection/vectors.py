@@ -15,7 +15,7 @@ STATES = ("state", "qpos")  # by the last part of their names
 _BINS = 32
 # LeRobot divides by std + 1e-8 (normalize_processor.py)
 _EPSILON = 1e-8
-_STILL = 1e-3  # of the median deviation of the vector's other dimensions
+_STILL = 0.02  # of the median deviation of the vector's other dimensions
 _MIDDLE = 0.01  # of the range: where 98 % of the frames are
 # bookkeeping, which is constant in sound data too
 _NO_MOTION = (
@@ -161,7 +161,8 @@ def _near_constant(
     severity="warning",
     said=f"The standard deviation is {std:.3g}, of the other dimensions about "
     f"{unit:.3g}; once divided by it, noise counts as much as their motion.",
-    advice="Leave the dimension out, or mend its sensor.",
+    advice="Mend its sensor; or keep config.normalization.minimum_std (0.01 by "
+    "default, nothing in LeRobot), which does not amplify it.",
     feature=name,
     dimensions=tuple(named.tolist()),
   )
