@@ -21,7 +21,7 @@ from act import features as features_lib
 from act.lerobot import importing
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors, run_context
-from carnet.passport import context
+from carnet.passport import context, generate_command, sign_command
 from carnet.passport.static import given, provenance
 
 ROOT = pathlib.Path(__file__).parents[3]
@@ -144,6 +144,17 @@ def test_noise_in_the_range_of_the_data() -> None:
   assert made.keys() == {"environment_state"}
   np.testing.assert_array_equal(drawn[:, 0], 1.0)
   assert drawn[:, 1].std() == pytest.approx(6 / 12**0.5, rel=0.1)
+
+
+@pytest.mark.slow  # runs the policy in a fresh process
+def test_an_imported_policy_can_be_signed(tmp_path: pathlib.Path) -> None:
+  step = importing.import_policy(
+    str(FIXTURES / "run"), tmp_path / "run", importing.Asked()
+  )
+  told = ["--allow-missing=training_datasets", "--allow-missing=run_log"]
+  data = ["--dataset-path", DATA, "--reason", "imported"]
+  assert generate_command.main([str(step), *told, *data]) == 0
+  assert sign_command.main([str(step), "--reason", "imported"]) == 0
 
 
 @pytest.mark.slow
