@@ -8,6 +8,7 @@ from typing import Any
 
 from act import storage
 from carnet import errors
+from carnet.passport import ending
 
 _SETTINGS_FILE = "settings.json"
 
@@ -24,6 +25,7 @@ def claimed(
     asked: what is made; the next run must ask for the same.
 
   Raises:
+    Interrupted: of SIGTERM; Ctrl-C stays a KeyboardInterrupt.
     UserError: another process holds it, or it was begun with other settings.
   """
   try:
@@ -32,7 +34,7 @@ def claimed(
     raise errors.UserError(
       f"cannot create '{root}': {error.strerror}"
     ) from error
-  with (work / "lock").open("w") as lock:
+  with (work / "lock").open("w") as lock, _interruptible():
     try:
       fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -48,6 +50,16 @@ def claimed(
     else:
       storage.write_json(path, asked)
     yield
+
+
+@contextlib.contextmanager
+def _interruptible() -> Iterator[None]:
+  try:
+    with ending.heeded():
+      yield
+  except ending.Ended as stop:
+    message = f"{stop}: finished episodes are kept"
+    raise errors.Interrupted(str(stop), message) from stop
 
 
 def refuse_others(root: pathlib.Path, work: pathlib.Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from act import collection_workers
 from carnet import errors, progress, spawn
-from carnet.passport import ending
 
 count = collection_workers.count
 _worker: "Worker | None" = None  # of this process
@@ -51,20 +50,15 @@ def start(worker: Worker, workers: int) -> Iterator[Submit]:
   """Yields `submit`; a single worker runs in this process, at once.
 
   Raises:
-    Interrupted: of SIGTERM; Ctrl-C stays a KeyboardInterrupt.
     UserError: a worker died.
   """
   try:
-    with ending.heeded():
-      if workers == 1:
-        worker.probe()
-        yield _inline(worker)
-      else:
-        with _processes(worker, workers) as submit:
-          yield submit
-  except ending.Ended as stop:
-    message = f"{stop}: finished episodes are kept"
-    raise errors.Interrupted(str(stop), message) from stop
+    if workers == 1:
+      worker.probe()
+      yield _inline(worker)
+    else:
+      with _processes(worker, workers) as submit:
+        yield submit
   except process.BrokenProcessPool as error:
     raise errors.UserError(
       "a worker died (out of memory?): run the same command again with fewer "
