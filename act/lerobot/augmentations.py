@@ -20,7 +20,7 @@ def translate(transforms: Any) -> tuple[dict[str, Any], list[str]]:
   for name, row in given.items():
     try:
       settings |= _transform(name, row)
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError):
       strange.append(name[:40])
   settings["max_transforms"] = transforms.get("max_num_transforms", 3)
   notes = [

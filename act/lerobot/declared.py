@@ -12,6 +12,7 @@ from typing import Any
 from act import features as features_lib
 from act.recordings import naming
 from carnet import errors, paths
+from carnet.passport import shown
 
 STATE, ENVIRONMENT, ACTION = (
   "observation.state",
@@ -109,11 +110,12 @@ def of(config: Mapping[str, Any], where: str) -> Declared:
     modes = dict(modern["normalization_mapping"])
   except (KeyError, TypeError, ValueError, AttributeError) as error:
     raise errors.UserError(
-      f"{where} does not declare its features as LeRobot does: {error!r}"
+      f"{where} does not declare its features as LeRobot does: "
+      f"{shown.cut(repr(error))}"
     ) from error
   for mode in modes.values():
-    if mode not in MODES:
-      raise errors.unknown(f"normalization in {where}", str(mode), MODES)
+    if str(mode) not in MODES:
+      raise errors.unknown(f"normalization in {where}", shown.cut(mode), MODES)
   return _declared(inputs, outputs, modes, where)
 
 

@@ -16,6 +16,7 @@ from act import config_check
 from act.lerobot import augmentations, declared
 from carnet import config as config_lib
 from carnet import errors
+from carnet.passport import shown
 
 # of config.json -> of ours
 _MODEL = {
@@ -69,6 +70,8 @@ _HARMLESS = frozenset(
     "pretrained_backbone_weights",
   }
 )
+_COUNTS = {"batch_size": "batch_size", "steps": "total_steps", "seed": "seed"}
+_LARGEST = 2**31 - 1
 NEVER_CLIPS = 1e12  # a norm that no gradient has
 
 Json = Mapping[str, Any]
@@ -149,7 +152,8 @@ def _checked(ours: Json, where: str) -> config_dict.ConfigDict:
     config = config.copy_and_resolve_references().unlock()
     config_check.check(config)
   except errors.UserError as error:
-    raise errors.UserError(f"{where} cannot be taken over: {error}") from error
+    reason = shown.cut(" ".join(str(error).split()), 400)
+    raise errors.UserError(f"{where} cannot be taken over: {reason}") from error
   return config
 
 
@@ -238,11 +242,10 @@ def _reduction(
 def _take_training(ours: dict[str, Any], trained: Json) -> list[str]:
   """Adds what train_config.json says to our configuration; returns notes."""
   notes: list[str] = []
-  for key, name in (("batch_size", "batch_size"), ("steps", "total_steps")):
-    if type(trained.get(key)) is int:
-      ours[name] = trained[key]
-  if type(trained.get("seed")) is int:
-    ours["seed"] = trained["seed"]
+  for key, name in _COUNTS.items():
+    value = trained.get(key)
+    if type(value) is int and 0 <= value <= _LARGEST:
+      ours[name] = value
   optimizer = trained.get("optimizer")
   if isinstance(optimizer, Mapping):
     notes += _take_optimizer(ours["optimizer"], optimizer)

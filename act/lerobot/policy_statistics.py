@@ -19,6 +19,7 @@ import numpy as np
 
 from act.lerobot import declared, reading
 from carnet import errors
+from carnet.passport import shown
 
 # feature -> name of the statistic -> flat numbers
 Statistics = Mapping[str, Mapping[str, np.ndarray]]
@@ -112,12 +113,13 @@ class _Normalizer:
       self._only = None if only is None else set(only)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
       raise errors.UserError(
-        f"{self._where}: {kind} is not as LeRobot writes it: {error!r}"
+        f"{self._where}: {kind} is not as LeRobot writes it: "
+        f"{shown.cut(repr(error))}"
       ) from error
     for mode in modes.values():
-      if mode not in declared.MODES:
+      if str(mode) not in declared.MODES:
         raise errors.unknown(
-          f"normalization in {self._where}", str(mode), declared.MODES
+          f"normalization in {self._where}", shown.cut(mode), declared.MODES
         )
     self.modes = {
       kind: declared.MODES[modes.get(kind, "IDENTITY")]
@@ -228,9 +230,12 @@ def _steps(
   ):
     raise errors.UserError(f"{where} has no list of steps")
   for step in steps:
-    kind = step.get("registry_name", step.get("class"))
+    kind = step.get("registry_name")
     if kind not in known:
-      raise errors.unknown(f"processor step in {where}:", str(kind)[:80], known)
+      named = shown.cut(kind or step.get("class"), 80)
+      raise errors.unknown(f"processor step in {where}:", named, known)
+    if not isinstance(step.get("config", {}), dict):
+      raise errors.UserError(f"{where}: {kind} has no table as its config")
   return steps
 
 

@@ -3,6 +3,7 @@
 The digests of what was read go into the lineage of the imported checkpoint.
 """
 
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -14,6 +15,7 @@ import safetensors.numpy
 from act import numpy_pickle, torch_file
 from carnet import errors
 from carnet.checkpoint import digest, documents
+from carnet.passport import shown
 
 _LARGEST_JSON = 1 << 26  # bytes; a training configuration has some thousand
 _LARGEST_TENSORS = torch_file.SIZE_LIMIT
@@ -37,7 +39,7 @@ class Files:
 
   def has(self, name: str) -> bool:
     """Tells whether there is a file of that name."""
-    return (self.directory / name).is_file()
+    return os.path.isfile(self.directory / name)  # also of names too long
 
   def json(self, name: str) -> dict[str, Any]:
     """Returns the table in a file of JSON; UserError where there is none."""
@@ -77,7 +79,8 @@ class Files:
     """
     path = self.directory / name
     if not self.has(name):
-      raise errors.UserError(f"{path}: no such file")
+      where = self.directory / shown.cut(name)
+      raise errors.UserError(f"{where}: no such file")
     if not _inside(path.resolve(), self.directory):
       raise errors.UserError(f"{path} is a link out of its directory")
     size = path.stat().st_size

