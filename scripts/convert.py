@@ -10,12 +10,15 @@ lerobot:user/name@revision, hdf5:PATH, rlds:PATH, or the path of ours.
 """
 
 import pathlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from absl import flags
 
 from carnet import cli, errors
+from carnet.passport.static import given
+from scripts import papers
 
 _WORKDIR = flags.DEFINE_string(
   "workdir", None, "import-lerobot: where the checkpoint goes, as of a run."
@@ -43,6 +46,15 @@ _WIDTH = flags.DEFINE_integer(
 )
 _HEADS = flags.DEFINE_integer(
   "heads", 8, "import-lerobot: attention heads of an original ACT.", 1
+)
+_DATASET = flags.DEFINE_string(
+  "dataset",
+  "",
+  "import-lerobot: recordings of this robot, lerobot:PATH; its passport keeps "
+  "what the policy answers.",
+)
+_PASSPORT = flags.DEFINE_bool(
+  "passport", True, "import-lerobot: issue the passport at the end."
 )
 _CONTROL_HZ = flags.DEFINE_float(
   "control_hz", None, "import-lerobot: commands a second, if nothing tells.", 0
@@ -72,7 +84,7 @@ _SKIP_BAD = flags.DEFINE_bool(
 _OWN_FLAGS = {
   "import-lerobot": (
     *("workdir", "stats", "environment", "cameras", "height", "width"),
-    *("heads", "control_hz"),
+    *("heads", "control_hz", "dataset", "passport"),
   ),
   "export-lerobot": ("out", "any_widths", "repo_id"),
   "export-dataset": (
@@ -121,6 +133,31 @@ def _import_lerobot(source: str) -> None:
     ),
   )
   print(f"checkpoint: {step}")
+  if _PASSPORT.value:
+    _issue(step)
+
+
+def _issue(step: pathlib.Path) -> None:
+  """Issues the passport, which says what the other program did not record."""
+  told = given.Given(
+    argv=tuple(sys.argv),
+    allow_missing=("training_datasets", "run_log"),
+    reason="imported; the program that trained it does not record this",
+  )
+  try:
+    papers.issue(step, told=told, dataset=_DATASET.value)
+  except errors.UserError as error:
+    raise errors.UserError(
+      f"{step} is imported and saved, but has no passport: {error}"
+    ) from error
+  if not _DATASET.value:
+    print(
+      "the passport holds no answers to real frames, which its validation asks "
+      f"for: generate-passport {step} --dataset-path lerobot:DATA "
+      "--allow-missing training_datasets --allow-missing run_log "
+      "--reason imported"
+    )
+  papers.print_next_steps(step)
 
 
 def _export_lerobot(checkpoint: str) -> None:

@@ -49,7 +49,12 @@ def attempt(workdir: pathlib.Path) -> Attempt:
     return Attempt(workdir, signed=False, failure=error)
 
 
-def issue(path: pathlib.Path, modules: Sequence[str] = ()) -> pathlib.Path:
+def issue(
+  path: pathlib.Path,
+  modules: Sequence[str] = (),
+  told: given.Given | None = None,
+  dataset: str = "",
+) -> pathlib.Path:
   """Writes the passport of a checkpoint; returns the step directory.
 
   A passport that is there already stays, and a sign-off with it.
@@ -57,6 +62,8 @@ def issue(path: pathlib.Path, modules: Sequence[str] = ()) -> pathlib.Path:
   Args:
     path: a step directory, or a workdir for its newest step.
     modules: to be imported before the policy is run.
+    told: what the papers are told; the command line alone if None.
+    dataset: recordings to question the policy with; else those of the run.
 
   Raises:
     UserError: the policy cannot be examined.
@@ -64,8 +71,12 @@ def issue(path: pathlib.Path, modules: Sequence[str] = ()) -> pathlib.Path:
   step = draft.resolve(path)
   if (step / directory.PASSPORT).exists():
     return step
-  told = given.Given(argv=tuple(sys.argv))
-  generate.generate(step, told, options=[f"--import={x}" for x in modules])
+  options = [f"--import={name}" for name in modules]
+  if dataset:
+    options.append(f"--dataset_path={dataset}")
+  generate.generate(
+    step, told or given.Given(argv=tuple(sys.argv)), options=options
+  )
   return step
 
 

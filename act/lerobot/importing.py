@@ -89,10 +89,7 @@ def import_policy(
 
 def _print_next_steps(workdir: pathlib.Path) -> None:
   print(
-    f"next: generate-passport {workdir} --dataset-path DATA "
-    "--allow-missing training_datasets --allow-missing run_log "
-    "--reason 'imported'\n"
-    f"      scripts/train.py --config=configs/act/continued.py:{workdir} "
+    f"to go on: scripts/train.py --config=configs/act/continued.py:{workdir} "
     "--workdir=MORE --config.dataset.path=lerobot:DATA "
     "--config.total_steps=STEPS"
   )
