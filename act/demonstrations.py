@@ -8,22 +8,17 @@ their own, so a collection goes on where it was killed.
 """
 
 import contextlib
-import fcntl
 import os
 import pathlib
 import shutil
-from collections.abc import Iterator
 from concurrent import futures
-from typing import Any
 
-from act import collection_workers, completion, recording, storage
+from act import claim, completion, pool, recording, storage
 from carnet import errors, progress
 
 Settings = recording.Settings
 
 _ALOHA = recording.Aloha()
-_WORK = ".collecting"
-_SETTINGS_FILE = "settings.json"
 
 
 def collect(
@@ -35,17 +30,24 @@ def collect(
   """Returns the directory with the demonstrations, collecting what is missing.
 
   `workers` are processes, 0 is one per core and 1 stays in this process.
-  UserError when the directory holds other demonstrations or the disk is full.
+
+  Raises:
+    UserError: the directory holds something else; the disk is full.
+    Interrupted: of SIGTERM.
   """
   _check(settings)
   root = pathlib.Path(directory)
-  if _is_finished(root, settings):
-    shutil.rmtree(root / _WORK, ignore_errors=True)
+  recorder = recording.Recorder(simulator, settings, root)
+  work = recorder.work
+  if _is_finished(root, work, settings):
+    shutil.rmtree(work, ignore_errors=True)
     return root
-  workers = min(collection_workers.count(workers), settings.episodes)
+  asked = settings.to_json() | {"mujoco": completion.versions()["mujoco"]}
+  workers = min(pool.count(workers), settings.episodes)
   with (
-    collection_workers.start(simulator, settings, root, workers) as submit,
-    _claimed(root, settings) as work,
+    contextlib.closing(recorder),
+    pool.start(recorder, workers) as submit,
+    claim.claimed(root, work, asked),
   ):
     seeds, rejected = _find_seeds(submit, work, settings)
     _record(submit, root, work, settings, seeds)
@@ -62,67 +64,19 @@ def _check(settings: Settings) -> None:
     raise errors.UserError("--cameras is empty: name at least one")
 
 
-def _is_finished(root: pathlib.Path, settings: Settings) -> bool:
+def _is_finished(
+  root: pathlib.Path, work: pathlib.Path, settings: Settings
+) -> bool:
   if (root / storage.METADATA_FILE).exists():
     metadata = storage.read_metadata(root)
-    _compare(root, metadata["settings"], settings.to_json())
+    claim.compare(root, metadata["settings"], settings.to_json())
     return True
-  if root.exists() and not root.is_dir():
-    raise errors.UserError(f"'{root}' is a file, not a directory")
-  if root.exists() and any(root.iterdir()) and not (root / _WORK).is_dir():
-    raise errors.UserError(
-      f"'{root}' is not empty and holds no demonstrations: choose another "
-      "--directory"
-    )
+  claim.refuse_others(root, work)
   return False
 
 
-def _compare(
-  root: pathlib.Path, stored: dict[str, Any], asked: dict[str, Any]
-) -> None:
-  differences = [
-    f"{name} is {stored.get(name)!r} there, {value!r} was asked"
-    for name, value in asked.items()
-    if stored.get(name) != value
-  ]
-  if differences:
-    raise errors.UserError(
-      f"'{root}' holds other demonstrations ({'; '.join(differences)}): "
-      "choose another --directory or delete it"
-    )
-
-
-@contextlib.contextmanager
-def _claimed(root: pathlib.Path, settings: Settings) -> Iterator[pathlib.Path]:
-  """Yields the work directory, held by this process alone."""
-  work = root / _WORK
-  try:
-    work.mkdir(parents=True, exist_ok=True)
-  except OSError as error:
-    raise errors.UserError(
-      f"cannot create '{root}': {error.strerror}"
-    ) from error
-  with (work / "lock").open("w") as lock:
-    try:
-      fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError as error:
-      raise errors.UserError(
-        f"another collection is running in '{root}': wait for it"
-      ) from error
-    for folder in (root, work):  # what a killed run was writing
-      for path in folder.glob(f".*{storage.TEMPORARY}"):
-        path.unlink()
-    asked = settings.to_json() | {"mujoco": completion.versions()["mujoco"]}
-    path = work / _SETTINGS_FILE
-    if path.exists():
-      _compare(root, storage.read_json(path), asked)
-    else:
-      storage.write_json(path, asked)
-    yield work
-
-
 def _find_seeds(
-  submit: collection_workers.Submit, work: pathlib.Path, settings: Settings
+  submit: pool.Submit, work: pathlib.Path, settings: Settings
 ) -> tuple[list[int], list[int]]:
   """Returns the first seeds that succeed, and those rejected before them."""
   outcomes: dict[int, bool] = {}
@@ -162,7 +116,7 @@ def _check_rejections(outcomes: dict[int, bool], settings: Settings) -> None:
 
 
 def _record(
-  submit: collection_workers.Submit,
+  submit: pool.Submit,
   root: pathlib.Path,
   work: pathlib.Path,
   settings: Settings,
@@ -173,13 +127,7 @@ def _record(
     for index, seed in enumerate(seeds)
     if not _is_recorded(root, work, settings, index)
   ]
-  done = len(seeds) - len(missing)
-  with progress.bar("recording", len(seeds), done) as bar:
-    running = [submit("record", index, seed) for index, seed in missing]
-    for future in futures.as_completed(running):
-      future.result()
-      done += 1
-      bar.update(done)
+  pool.follow(submit, "record", missing, len(seeds), "recording")
 
 
 def _is_recorded(

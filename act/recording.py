@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from act import image_codec, storage
+from act import image_codec, pool, storage
 from carnet import errors
 
 
@@ -86,10 +86,6 @@ class Aloha:
     return envs.make(settings.task, **settings.environment_options())
 
 
-class Stopped(Exception):
-  """The collection was interrupted."""
-
-
 @dataclasses.dataclass
 class Recorder:
   """Runs trials and records episodes into `directory`; close it after use."""
@@ -97,13 +93,17 @@ class Recorder:
   simulator: Simulator
   settings: Settings
   directory: pathlib.Path
-  should_stop: Callable[[], bool] = lambda: False
+  _should_stop: Callable[[], bool] | None = None
   _environment: Any = None
 
   @property
   def work(self) -> pathlib.Path:
     """Directory of unfinished business; gone once the dataset is complete."""
     return self.directory / ".collecting"
+
+  def stop_when(self, should_stop: Callable[[], bool]) -> None:
+    """Says what to ask between frames."""
+    self._should_stop = should_stop
 
   def probe(self) -> None:
     """Makes the environment and renders once, so that mistakes show early."""
@@ -192,8 +192,8 @@ class Recorder:
     return self._environment
 
   def _check_stop(self) -> None:
-    if self.should_stop():
-      raise Stopped
+    if self._should_stop is not None and self._should_stop():
+      raise pool.Stopped
 
 
 def trial_path(work: pathlib.Path, seed: int) -> pathlib.Path:

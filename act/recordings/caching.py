@@ -15,14 +15,12 @@ from typing import Any
 
 import numpy as np
 
-from act import image_codec, storage
+from act import claim, image_codec, pool, storage
 from act.recordings import (
   base,
   caching_completion,
   caching_workers,
-  claim,
   opening,
-  pool,
 )
 from carnet import errors
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
-from act.recordings import base, opening, pool
+from act import pool
+from act.recordings import base, opening
 from carnet import errors
 
 _CHUNK_BYTES = 128 * 2**20  # of pictures in memory

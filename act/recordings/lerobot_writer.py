@@ -18,15 +18,13 @@ import re
 import shutil
 from typing import Any
 
-from act import storage
+from act import claim, pool, storage
 from act.recordings import (
   base,
   caching,
-  claim,
   lerobot_completion,
   lerobot_plan,
   opening,
-  pool,
 )
 from act.recordings import lerobot_export_workers as export_workers
 from act.recordings import lerobot_video_writer as videos

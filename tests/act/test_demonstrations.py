@@ -252,7 +252,7 @@ def test_two_collections_in_one_directory_are_refused(tmp_path):
   root = tmp_path / "data"
   process = start(root, 6, "1", 0.05)
   wait_until(lambda: list(root.glob("fake*")))
-  with pytest.raises(errors.UserError, match="another collection is running"):
+  with pytest.raises(errors.UserError, match="another run is writing"):
     collect(root)
   process.kill()
   process.communicate()
@@ -288,7 +288,7 @@ def test_an_expert_that_always_fails_is_reported(tmp_path):
 
 
 def test_a_dead_worker_is_reported(tmp_path):
-  with pytest.raises(errors.UserError, match="a collecting worker died"):
+  with pytest.raises(errors.UserError, match="a worker died"):
     demonstrations.collect(
       NUMBERS, tmp_path / "data", 2, fake_simulator.Dying()
     )

@@ -15,14 +15,13 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from act import episode_writer, image_codec, storage
+from act import episode_writer, image_codec, pool, storage
 from act.recordings import (
   base,
   caching,
   caching_check,
   caching_workers,
   opening,
-  pool,
 )
 from carnet import errors
 
@@ -309,7 +308,7 @@ def test_a_dead_worker_is_reported():
     pytest.raises(errors.UserError, match="a worker died"),
     pool.start(fake_recording.Dying(), 2) as submit,
   ):
-    submit(0).result()
+    submit("work", 0).result()
 
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_dataset, tmp_path):

@@ -63,13 +63,13 @@ def _interruptible() -> Iterator[None]:
 
 
 def refuse_others(root: pathlib.Path, work: pathlib.Path) -> None:
-  """Raises UserError where `root` is a file or holds something else."""
+  """Raises UserError where `root` is a file, or not empty and not begun."""
   if root.exists() and not root.is_dir():
     raise errors.UserError(f"'{root}' is a file, not a directory")
   if root.exists() and any(root.iterdir()) and not work.is_dir():
     raise errors.UserError(
       f"'{root}' is not empty and holds nothing that this command began: "
-      "choose another --out"
+      "choose another directory"
     )
 
 
@@ -81,8 +81,8 @@ def compare(
   if "source" in differing:
     raise errors.UserError(
       f"'{root}' was made of other data ({stored.get('source')}) than asked "
-      f"now ({asked['source']}), or they changed since: choose another --out "
-      "or delete it"
+      f"now ({asked['source']}), or they changed since: choose another "
+      "directory or delete it"
     )
   if differing:
     told = "; ".join(
@@ -90,6 +90,6 @@ def compare(
       for name in differing
     )
     raise errors.UserError(
-      f"'{root}' was begun otherwise ({told}): choose another --out or delete "
-      "it"
+      f"'{root}' was begun otherwise ({told}): choose another directory or "
+      "delete it"
     )

@@ -1,10 +1,12 @@
-"""Processes that work through the episodes of a recording, and how they end.
+"""Processes that work through episodes, and how they end.
 
-A worker is a fresh interpreter. It ends with its parent, however the parent
-ends, and leaves no half-written file when it is asked to stop.
+A worker is a fresh interpreter (spawned, so that no lock or GL context is
+inherited). It ends with its parent, however the parent ends, and leaves no
+half-written file when it is asked to stop.
 """
 
 import contextlib
+import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
@@ -12,10 +14,8 @@ from concurrent.futures import process
 from multiprocessing import synchronize
 from typing import Any, Protocol, runtime_checkable
 
-from act import collection_workers
 from carnet import errors, progress, spawn
 
-count = collection_workers.count
 _worker: "Worker | None" = None  # of this process
 
 
@@ -28,21 +28,27 @@ class Worker(Protocol):
   """Works on one episode after the other; picklable."""
 
   def stop_when(self, should_stop: Callable[[], bool]) -> None:
-    """Says what to ask between frames."""
+    """Says what to ask between frames; raise Stopped when it is so."""
 
   def probe(self) -> None:
     """Opens what it needs, so that mistakes show early."""
 
-  def work(self, index: int) -> Any:
-    """Returns the result of one episode; raises Stopped when it should."""
-
 
 @runtime_checkable
 class Submit(Protocol):
-  """Queues the work on one episode."""
+  """Queues a call of a worker's method."""
 
-  def __call__(self, index: int) -> futures.Future[Any]:
-    """Returns the future of `Worker.work(index)`."""
+  def __call__(self, method: str, *arguments: int) -> futures.Future[Any]:
+    """Returns the future of `worker.method(*arguments)`."""
+
+
+def count(workers: int) -> int:
+  """Returns the number of workers to use; 0 asks for one per core."""
+  if workers:
+    return workers
+  if hasattr(os, "sched_getaffinity"):  # not on macOS
+    return len(os.sched_getaffinity(0))
+  return os.cpu_count() or 1
 
 
 @contextlib.contextmanager
@@ -50,7 +56,7 @@ def start(worker: Worker, workers: int) -> Iterator[Submit]:
   """Yields `submit`; a single worker runs in this process, at once.
 
   Raises:
-    UserError: a worker died.
+    UserError: a worker died, or says so itself when it is probed.
   """
   try:
     if workers == 1:
@@ -73,35 +79,51 @@ def each(
   workers: int,
   title: str,
 ) -> None:
-  """Works on every episode that is not done, with progress.
+  """Calls `worker.work` of every episode that is not done, with progress.
 
   Args:
-    worker: works on index i of the recording.
-    numbers: of the episodes, by index.
+    worker: whose `work` takes the index in `numbers`.
+    numbers: of the episodes.
     is_done: says whether an earlier run did an episode, by number.
     workers: processes; 0 is one a core.
     title: of the progress.
   """
-  missing = [index for index, x in enumerate(numbers) if not is_done(x)]
-  if not missing:
-    return
-  done = len(numbers) - len(missing)
-  with (
-    start(worker, min(count(workers), len(missing))) as submit,
-    progress.bar(title, len(numbers), done) as bar,
-  ):
-    for future in _finished(submit, missing):
+  calls = [(index,) for index, x in enumerate(numbers) if not is_done(x)]
+  if calls:
+    with start(worker, min(count(workers), len(calls))) as submit:
+      follow(submit, "work", calls, len(numbers), title)
+
+
+def follow(
+  submit: Submit,
+  method: str,
+  calls: Sequence[Sequence[int]],
+  total: int,
+  title: str,
+) -> None:
+  """Calls a method of the workers again and again, with progress.
+
+  Args:
+    submit: as of `start`.
+    method: of the worker.
+    calls: the arguments of each call.
+    total: calls there would be, had none been made by an earlier run.
+    title: of the progress.
+  """
+  done = total - len(calls)
+  with progress.bar(title, total, done) as bar:
+    for future in _finished(submit, method, calls):
       future.result()
       done += 1
       bar.update(done)
 
 
 def _finished(
-  submit: Submit, indices: Sequence[int]
+  submit: Submit, method: str, calls: Sequence[Sequence[int]]
 ) -> Iterator[futures.Future[Any]]:
   running = []
-  for index in indices:
-    future = submit(index)
+  for arguments in calls:
+    future = submit(method, *arguments)
     if future.done():  # of this process, which works at once
       yield future
     else:
@@ -116,13 +138,15 @@ def _processes(worker: Worker, workers: int) -> Iterator[Submit]:
     workers, spawn.CONTEXT, _initialize, (worker, stop)
   )
 
-  def submit(index: int) -> futures.Future[Any]:
+  def submit(method: str, *arguments: int) -> futures.Future[Any]:
     # A call may start a worker, which must not see Ctrl-C even while it does.
     with spawn.starting():
-      return executor.submit(_work, index)
+      return executor.submit(_call, method, *arguments)
 
   with executor:
     try:
+      for ready in [submit("probe") for _ in range(workers)]:
+        ready.result()
       yield submit
     except BaseException:
       stop.set()
@@ -131,9 +155,9 @@ def _processes(worker: Worker, workers: int) -> Iterator[Submit]:
 
 
 def _inline(worker: Worker) -> Submit:
-  def submit(index: int) -> futures.Future[Any]:
+  def submit(method: str, *arguments: int) -> futures.Future[Any]:
     future: futures.Future[Any] = futures.Future()
-    future.set_result(worker.work(index))
+    future.set_result(getattr(worker, method)(*arguments))
     return future
 
   return submit
@@ -147,6 +171,6 @@ def _initialize(worker: Worker, stop: synchronize.Event) -> None:
   _worker.stop_when(stop.is_set)
 
 
-def _work(index: int) -> Any:
+def _call(method: str, *arguments: int) -> Any:
   assert _worker is not None
-  return _worker.work(index)
+  return getattr(_worker, method)(*arguments)
