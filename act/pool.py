@@ -6,12 +6,12 @@ half-written file when it is asked to stop.
 """
 
 import contextlib
+import ctypes
 import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from concurrent import futures
 from concurrent.futures import process
-from multiprocessing import synchronize
 from typing import Any, Protocol, runtime_checkable
 
 from carnet import errors, progress, spawn
@@ -133,7 +133,8 @@ def _finished(
 
 @contextlib.contextmanager
 def _processes(worker: Worker, workers: int) -> Iterator[Submit]:
-  stop = spawn.CONTEXT.Event()
+  # An Event has a lock, which a worker that is killed may hold for ever.
+  stop = spawn.CONTEXT.RawValue(ctypes.c_bool, False)
   executor = process.ProcessPoolExecutor(
     workers, spawn.CONTEXT, _initialize, (worker, stop)
   )
@@ -149,7 +150,7 @@ def _processes(worker: Worker, workers: int) -> Iterator[Submit]:
         ready.result()
       yield submit
     except BaseException:
-      stop.set()
+      stop.value = True
       executor.shutdown(wait=True, cancel_futures=True)
       raise
 
@@ -163,12 +164,12 @@ def _inline(worker: Worker) -> Submit:
   return submit
 
 
-def _initialize(worker: Worker, stop: synchronize.Event) -> None:
+def _initialize(worker: Worker, stop: ctypes.c_bool) -> None:
   global _worker
   # not SIGTERM, by which a broken pool ends its workers
   spawn.stay_until_parent_ends((signal.SIGINT,))
   _worker = worker
-  _worker.stop_when(stop.is_set)
+  _worker.stop_when(lambda: stop.value)
 
 
 def _call(method: str, *arguments: int) -> Any:

@@ -234,16 +234,26 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
   assert content(collect(root)) == expected
 
 
-def test_ctrl_c_ends_soon_without_a_trace_and_goes_on(tmp_path):
+@pytest.mark.parametrize(
+  ("number", "code", "told"),
+  [
+    (signal.SIGINT, 130, "interrupted"),
+    (signal.SIGTERM, 143, "SIGTERM: finished episodes are kept"),
+  ],
+)
+def test_a_signal_ends_it_soon_without_a_trace_and_it_goes_on(
+  tmp_path, number, code, told
+):
   expected = content(collect(tmp_path / "expected"))
   root = tmp_path / "data"
   process = start(root, 6, "2", 0.02)
   wait_until(lambda: list(root.glob("fake*")))
-  os.killpg(process.pid, signal.SIGINT)
+  os.killpg(process.pid, number)
   _, message = process.communicate(timeout=10)
-  assert process.returncode == 130
-  assert message == "interrupted; run the same command again to go on\n"
-  assert not list(root.rglob("*.tmp"))
+  assert process.returncode == code
+  assert message == f"{told}; run the same command again to go on\n"
+  if number == signal.SIGINT:  # workers that SIGTERM ends leave theirs
+    assert not list(root.rglob("*.tmp"))
   wait_until(lambda: not alive(process.pid))
   assert content(collect(root)) == expected
 
