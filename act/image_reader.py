@@ -16,7 +16,7 @@ import numpy as np
 from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 
-from act import decoding_threads, example, image_codec
+from act import decoding_threads, example, image_codec, reopening
 from carnet import errors
 
 # One record at a time, read by the calling thread: reading ahead and threads
@@ -26,8 +26,10 @@ _OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
 _OPEN_SHARDS = 512
 
 
-class ImageReader:
+class ImageReader(reopening.Reopening):
   """Reads frames by number; picklable, safe to use from several threads."""
+
+  made = ("_readers", "_lock")
 
   def __init__(
     self,
@@ -38,14 +40,6 @@ class ImageReader:
     self._shards = tuple(shards)
     self._first_frames = first_frames
     self._cameras = {name: dict(camera) for name, camera in cameras.items()}
-    self._open()
-
-  def __getstate__(self) -> dict[str, Any]:
-    closed = ("_readers", "_lock")
-    return {k: v for k, v in self.__dict__.items() if k not in closed}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
     self._open()
 
   def read(

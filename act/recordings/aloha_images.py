@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 from PIL import Image
 
+from act import reopening
 from act.recordings import hdf5_file
 from carnet import errors
 
@@ -61,8 +62,10 @@ def examine(opened: Any, name: str, length: int) -> tuple[Stored, bytes]:
   return Stored(height, width, True), digest.digest()
 
 
-class Reader:
+class Reader(reopening.Reopening):
   """Reads frames by number; picklable, safe to use from several threads."""
+
+  made = ("_files", "_lock")
 
   def __init__(
     self,
@@ -75,14 +78,6 @@ class Reader:
     self._ends = np.cumsum(lengths)
     self._starts = self._ends - lengths
     self._cameras = dict(cameras)
-    self._open()
-
-  def __getstate__(self) -> dict[str, Any]:
-    closed = ("_files", "_lock")
-    return {k: v for k, v in self.__dict__.items() if k not in closed}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
     self._open()
 
   def read(

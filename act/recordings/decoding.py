@@ -12,6 +12,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import UInt8
 
+from act import reopening
 from act.recordings import video as video_lib
 from carnet import extras
 
@@ -19,18 +20,17 @@ _KEPT_DECODERS = 32
 _PADDING = 128  # pixels; codecs round sizes up
 
 
-class Decoders:
+class Decoders(reopening.Reopening):
   """Decodes frames; picklable, safe to use from several threads."""
 
+  made = ("_lock", "_idle")
+
   def __init__(self) -> None:
+    self._open()
+
+  def _open(self) -> None:
     self._lock = threading.Lock()
     self._idle: list[tuple[Any, Any, Any]] = []
-
-  def __getstate__(self) -> dict[str, Any]:
-    return {}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(Decoders().__dict__, **state)
 
   def read(
     self,

@@ -14,11 +14,11 @@ import os
 import pathlib
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import numpy as np
 from jaxtyping import Int, UInt8
 
+from act import reopening
 from act.recordings import decoding, parquet_images, video
 from carnet import errors
 
@@ -38,8 +38,10 @@ class Source:
   column: str
 
 
-class Reader:
+class Reader(reopening.Reopening):
   """Implements `base.Images`."""
+
+  made = ("_pool", "_lock", "_threads")
 
   def __init__(
     self,
@@ -54,14 +56,6 @@ class Reader:
     self._starts = self._ends - lengths
     self._decoders = decoding.Decoders()
     self._groups = parquet_images.Groups(root)
-    self._open()
-
-  def __getstate__(self) -> dict[str, Any]:
-    closed = ("_pool", "_lock", "_threads")
-    return {k: v for k, v in self.__dict__.items() if k not in closed}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
     self._open()
 
   def _open(self) -> None:

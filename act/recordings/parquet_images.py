@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from act import reopening
 from act.recordings import inside
 from carnet import errors, extras
 
@@ -31,18 +32,13 @@ class BrokenError(Exception):
     self.row = row
 
 
-class Groups:
+class Groups(reopening.Reopening):
   """Reads pictures by row; picklable, safe to use from several threads."""
+
+  made = ("_lock", "_locks", "_ends", "_kept")
 
   def __init__(self, root: pathlib.Path) -> None:
     self._root = root
-    self._open()
-
-  def __getstate__(self) -> dict[str, Any]:
-    return {"_root": self._root}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
     self._open()
 
   def _open(self) -> None:

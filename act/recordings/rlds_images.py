@@ -16,6 +16,7 @@ import numpy as np
 from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 
+from act import reopening
 from act.recordings import base, rlds_features, rlds_record
 from carnet import errors
 
@@ -68,8 +69,10 @@ class Shards:
       return self._readers[shard]
 
 
-class Reader:
+class Reader(reopening.Reopening):
   """Reads frames by number; picklable, safe to use from several threads."""
+
+  made = ("_shards", "_lock", "_kept")
 
   def __init__(
     self,
@@ -79,14 +82,6 @@ class Reader:
   ):
     self._places, self._cameras = tuple(places), dict(cameras)
     self._lengths, self._ends = lengths, np.cumsum(lengths)
-    self._open()
-
-  def __getstate__(self) -> dict[str, Any]:
-    closed = ("_shards", "_lock", "_kept")
-    return {k: v for k, v in self.__dict__.items() if k not in closed}
-
-  def __setstate__(self, state: dict[str, Any]) -> None:
-    self.__dict__.update(state)
     self._open()
 
   def read(
