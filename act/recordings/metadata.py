@@ -4,10 +4,11 @@
     control_hz  frames a second
     names       what the policy calls a feature -> its name in the data
     skipped     unsound episodes that were left out
+    dimensions  what the policy calls a vector -> names of its numbers
     source      format, origin, revision, episodes, tasks, and anything else
 
-Of our own demonstrations it is their metadata.json, to which names are added
-where they differ.
+Of our own demonstrations and caches it is their metadata.json, to which names
+are added where they differ.
 """
 
 from typing import Any
@@ -22,17 +23,17 @@ def of(found: base.Recording, chosen: naming.Chosen) -> dict[str, Any]:
   names, skipped = chosen.all(), _skipped(found)
   if "format_version" in found.details:  # ours; the key holds its format
     differing = any(_last(ours) != theirs for ours, theirs in names.items())
-    named = {"names": names} if differing else {}
-    return found.details | named | ({"skipped": skipped} if skipped else {})
-  vectors = (*chosen.state.items(), *chosen.environment_state.items())
+    added: dict[str, Any] = {"names": names} if differing else {}
+    if "dimensions" in found.details:  # of a cache, by the names of the data
+      added["dimensions"] = _dimensions(found, chosen)
+    if skipped:
+      added["skipped"] = skipped
+    return found.details | added
   return {
     "task": found.identity,
     "control_hz": found.fps,
     "names": names,
-    "dimensions": {
-      ours: list(found.vectors[name].names)
-      for ours, name in (*vectors, (naming.ACTION, chosen.action))
-    },
+    "dimensions": _dimensions(found, chosen),
     "num_frames": found.num_frames,
     "skipped": skipped,
     "source": {
@@ -43,6 +44,16 @@ def of(found: base.Recording, chosen: naming.Chosen) -> dict[str, Any]:
       "tasks": list(dict.fromkeys(found.tasks)),
       "details": found.details,
     },
+  }
+
+
+def _dimensions(
+  found: base.Recording, chosen: naming.Chosen
+) -> dict[str, list[str]]:
+  vectors = (*chosen.state.items(), *chosen.environment_state.items())
+  return {
+    ours: list(found.vectors[name].names)
+    for ours, name in (*vectors, (naming.ACTION, chosen.action))
   }
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from act import episode_writer, image_codec, pool, storage
+from act import dataset, episode_writer, image_codec, pool, storage
 from act.recordings import (
   base,
   caching,
@@ -90,6 +90,14 @@ def test_its_source_is_written_down(fake, tmp_path):
   assert "settings" not in metadata
   rows = [(x["episode"], x["length"], x["task"]) for x in metadata["episodes"]]
   assert rows == [(3, 12, "put it in"), (4, 2, ""), (9, 6, "put it in")]
+
+
+def test_a_checkpoint_keeps_it_by_the_names_of_the_policy(fake, tmp_path):
+  root = caching.cache("fake", tmp_path / "cache", ALONE)
+  kept = dataset.open(root, state="state").metadata
+  assert kept["names"]["state"] == "observation.state"
+  assert kept["dimensions"] == {"state": [], "action": ["left", "right"]}
+  assert kept["task"] == "user/some-name.v2"
 
 
 def test_statistics_of_the_source_come_first(fake, tmp_path):
