@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from act import normalize
 from act.lerobot import completing, declared, policy_statistics
 from carnet import errors
 
@@ -126,7 +127,4 @@ def _is_imagenet(
 
 
 def _imagenet() -> dict[str, np.ndarray]:
-  return {
-    "mean": np.array((0.485, 0.456, 0.406)),
-    "std": np.array((0.229, 0.224, 0.225)),
-  }
+  return {name: np.array(x) for name, x in normalize.IMAGENET.items()}
