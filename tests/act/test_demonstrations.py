@@ -11,6 +11,7 @@ import sys
 import time
 
 import fake_simulator
+import interruptions
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -18,16 +19,10 @@ import tensorflow_datasets as tfds
 from act import demonstrations, statistics, storage
 from carnet import errors
 
+content = interruptions.content
+wait_until = interruptions.wait_until
 COLLECT = pathlib.Path(__file__).parent / "collect_numbers.py"
 NUMBERS = demonstrations.Settings("fake/numbers", 6, height=32, width=32)
-
-
-def content(directory: pathlib.Path) -> dict[str, bytes]:
-  return {
-    str(path.relative_to(directory)): path.read_bytes()
-    for path in sorted(directory.rglob("*"))
-    if path.is_file()
-  }
 
 
 def collect(directory, settings=NUMBERS, workers=1, **simulator):
@@ -36,35 +31,8 @@ def collect(directory, settings=NUMBERS, workers=1, **simulator):
   )
 
 
-def start(directory, episodes, workers, seconds) -> subprocess.Popen[str]:
-  # a group of its own, as a shell gives to a command
-  return subprocess.Popen(
-    [sys.executable, COLLECT, directory, str(episodes), workers, str(seconds)],
-    start_new_session=True,
-    text=True,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-  )
-
-
-def alive(group: int) -> list[str]:
-  """Returns the running processes of a group; zombies do not count."""
-  found = []
-  for stat in pathlib.Path("/proc").glob("[0-9]*/stat"):
-    try:
-      fields = stat.read_text().rpartition(")")[2].split()
-    except OSError:
-      continue
-    if fields[0] != "Z" and int(fields[2]) == group:
-      found.append(stat.parent.name)
-  return found
-
-
-def wait_until(condition, seconds=20.0):
-  end = time.monotonic() + seconds
-  while not condition():
-    assert time.monotonic() < end, "waited in vain"
-    time.sleep(0.01)
+def start(directory, workers, seconds):
+  return interruptions.start(COLLECT, directory, 6, workers, seconds)
 
 
 # what is stored
@@ -213,7 +181,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
   rng = random.Random(int(workers))
   kept = {}
   for done in kills:
-    process = start(root, 6, workers, 0.01)
+    process = start(root, workers, 0.01)
     wait_until(
       lambda done=done, process=process: (
         len(list(root.glob("fake*"))) >= done or process.poll() is not None
@@ -222,7 +190,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_bytes(
     time.sleep(rng.uniform(0, 0.2))
     process.kill()
     process.communicate()
-    wait_until(lambda group=process.pid: not alive(group))
+    wait_until(lambda group=process.pid: not interruptions.alive(group))
     for name, modified in kept.items():  # finished work is not done again
       assert (root / name).stat().st_mtime_ns == modified
     facts = root / ".collecting"
@@ -246,7 +214,7 @@ def test_a_signal_ends_it_soon_without_a_trace_and_it_goes_on(
 ):
   expected = content(collect(tmp_path / "expected"))
   root = tmp_path / "data"
-  process = start(root, 6, "2", 0.02)
+  process = start(root, "2", 0.02)
   wait_until(lambda: list(root.glob("fake*")))
   os.killpg(process.pid, number)
   _, message = process.communicate(timeout=10)
@@ -254,13 +222,13 @@ def test_a_signal_ends_it_soon_without_a_trace_and_it_goes_on(
   assert message == f"{told}; run the same command again to go on\n"
   if number == signal.SIGINT:  # workers that SIGTERM ends leave theirs
     assert not list(root.rglob("*.tmp"))
-  wait_until(lambda: not alive(process.pid))
+  wait_until(lambda: not interruptions.alive(process.pid))
   assert content(collect(root)) == expected
 
 
 def test_two_collections_in_one_directory_are_refused(tmp_path):
   root = tmp_path / "data"
-  process = start(root, 6, "1", 0.05)
+  process = start(root, "1", 0.05)
   wait_until(lambda: list(root.glob("fake*")))
   with pytest.raises(errors.UserError, match="another run is writing"):
     collect(root)
@@ -274,7 +242,7 @@ def test_other_settings_are_refused_by_name(tmp_path, finished):
   if finished:
     collect(root)
   else:
-    process = start(root, 6, "1", 0.05)
+    process = start(root, "1", 0.05)
     wait_until(lambda: list(root.glob("fake*")))
     process.kill()
     process.communicate()
@@ -320,14 +288,7 @@ def test_a_mistake_shows_before_anything_is_written(tmp_path, workers):
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path, workers):
   expected = content(collect(tmp_path / "expected"))
   root = tmp_path / "data"
-  # a limit on the size of files stands in for the size of the disk
-  command = f"ulimit -f 64; exec '{sys.executable}' '{COLLECT}' '{root}' 6"
-  result = subprocess.run(
-    ["bash", "-c", f"{command} {workers} 0"], capture_output=True, text=True
-  )
-  assert result.returncode == 2, result.stderr
-  assert result.stderr.startswith("error: File too large while writing")
-  assert result.stderr.count("\n") == 1
+  interruptions.assert_fills_the_disk(64, COLLECT, root, 6, workers, 0)
   assert not list(root.glob("*fake*"))
   assert not list(root.rglob("*.tmp"))
   assert content(collect(root)) == expected

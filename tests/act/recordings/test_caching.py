@@ -6,11 +6,10 @@ import os
 import pathlib
 import random
 import signal
-import subprocess
-import sys
 import time
 
 import fake_recording
+import interruptions
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -25,6 +24,8 @@ from act.recordings import (
 )
 from carnet import errors
 
+content = interruptions.content
+wait_until = interruptions.wait_until
 SCRIPT = pathlib.Path(__file__).parent / "cache_numbers.py"
 ALONE = caching.Asked(workers=1)
 
@@ -34,14 +35,6 @@ def fake(monkeypatch, tmp_path):
   recording = fake_recording.make(tmp_path / "source")
   fake_recording.install(monkeypatch, recording)
   return recording
-
-
-def content(directory: pathlib.Path) -> dict[str, bytes]:
-  return {
-    str(path.relative_to(directory)): path.read_bytes()
-    for path in sorted(directory.rglob("*"))
-    if path.is_file()
-  }
 
 
 def assert_same(one: base.Recording, two: base.Recording) -> None:
@@ -163,19 +156,6 @@ def test_more_workers_write_the_same_bytes(tiny_dataset, tmp_path):
   assert content(one) == content(two)
 
 
-def fail_at(monkeypatch, owner, name, call):
-  """Makes the `call`-th call of a function fail, once."""
-  function, calls = getattr(owner, name), []
-
-  def counted(*args, **kwargs):
-    calls.append(name)
-    if len(calls) == call:
-      raise KeyboardInterrupt
-    return function(*args, **kwargs)
-
-  monkeypatch.setattr(owner, name, counted)
-
-
 @pytest.mark.parametrize(
   ("owner", "name", "call"),
   [
@@ -196,7 +176,7 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
   expected = content(caching.cache("fake", tmp_path / "expected", ALONE))
   root = tmp_path / "stopped"
   with monkeypatch.context() as patch:
-    fail_at(patch, owner, name, call)
+    interruptions.fail_at(patch, owner, name, call)
     with pytest.raises(KeyboardInterrupt):
       caching.cache("fake", root, ALONE)
   assert not list(root.rglob("*.tmp"))
@@ -207,30 +187,13 @@ def test_stopped_anywhere_it_ends_with_the_same_bytes(
 def test_finished_episodes_are_not_made_again(fake, tmp_path, monkeypatch):
   root = tmp_path / "cache"
   with monkeypatch.context() as patch:
-    fail_at(patch, caching_workers.Repacker, "work", 3)
+    interruptions.fail_at(patch, caching_workers.Repacker, "work", 3)
     with pytest.raises(KeyboardInterrupt):
       caching.cache("fake", root, ALONE)
-  fail_at(monkeypatch, caching_workers.Repacker, "work", 2)  # one is left
+  repacker = caching_workers.Repacker
+  interruptions.fail_at(monkeypatch, repacker, "work", 2)  # one is left
   caching.cache("fake", root, ALONE)
   caching.cache("fake", root, ALONE)
-
-
-def start(command, origin, directory, workers, seconds):
-  arguments = [command, str(origin), str(directory), workers, seconds]
-  return subprocess.Popen(
-    [sys.executable, SCRIPT, *arguments],
-    start_new_session=True,
-    text=True,
-    stdout=subprocess.PIPE,
-    stderr=subprocess.PIPE,
-  )
-
-
-def wait_until(condition, seconds=30.0):
-  end = time.monotonic() + seconds
-  while not condition():
-    assert time.monotonic() < end, "waited in vain"
-    time.sleep(0.01)
 
 
 @pytest.mark.parametrize(
@@ -253,7 +216,7 @@ def test_a_signal_ends_it_and_it_goes_on(
     caching.cache(str(tiny_dataset), tmp_path / "expected", ALONE)
   )
   root = tmp_path / "cache"
-  process = start("cache", tiny_dataset, root, "1", "0.3")
+  process = interruptions.start(SCRIPT, "cache", tiny_dataset, root, "1", "0.3")
   wait_until(lambda: list(root.glob(".caching/*.npz")))
   with pytest.raises(errors.UserError, match="another run is writing"):
     caching.cache(str(tiny_dataset), root, ALONE)
@@ -269,7 +232,7 @@ def test_a_signal_ends_it_and_it_goes_on(
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_to_all_processes(tiny_dataset, tmp_path, number):
   root = tmp_path / "cache"
-  process = start("cache", tiny_dataset, root, "2", "0")
+  process = interruptions.start(SCRIPT, "cache", tiny_dataset, root, "2", "0")
   wait_until(lambda: list(root.glob(".caching")))
   time.sleep(0.5)
   os.killpg(process.pid, number)
@@ -291,7 +254,9 @@ def test_killed_again_and_again_it_ends_with_the_same_bytes(
   root = tmp_path / "cache"
   rng = random.Random(int(workers))
   for _ in range(15):
-    process = start("cache", tiny_dataset, root, workers, "0.05")
+    process = interruptions.start(
+      SCRIPT, "cache", tiny_dataset, root, workers, "0.05"
+    )
     time.sleep(rng.uniform(0.5, 2.5))
     process.kill()
     process.communicate()
@@ -321,16 +286,8 @@ def test_a_dead_worker_is_reported():
 
 def test_a_full_disk_is_one_line_and_leaves_nothing(tiny_dataset, tmp_path):
   root = tmp_path / "cache"
-  # a limit on the size of files stands in for the size of the disk
-  command = f"ulimit -f 64; exec '{sys.executable}' '{SCRIPT}' cache"
-  result = subprocess.run(
-    ["bash", "-c", f"{command} '{tiny_dataset}' '{root}' 1 0"],
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 2, result.stderr
-  assert result.stderr.startswith("error: File too large while writing")
-  assert result.stderr.count("\n") == 1
+  asked = ("cache", tiny_dataset, root, 1, 0)
+  interruptions.assert_fills_the_disk(64, SCRIPT, *asked)
   assert not list(root.rglob("*.array_record*"))
   caching.cache(str(tiny_dataset), root, ALONE)
   storage.verify(root)
@@ -354,7 +311,7 @@ def test_a_source_that_changed_is_refused(
   root = tmp_path / "cache"
   with monkeypatch.context() as patch:
     if not finished:
-      fail_at(patch, caching_workers.Repacker, "work", 2)
+      interruptions.fail_at(patch, caching_workers.Repacker, "work", 2)
     try:
       caching.cache("fake", root, ALONE)
     except KeyboardInterrupt:

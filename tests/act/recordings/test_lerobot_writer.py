@@ -5,12 +5,10 @@ import json
 import os
 import pathlib
 import signal
-import subprocess
-import sys
-import time
 
 import fake_recording
 import fake_simulator
+import interruptions
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
@@ -29,6 +27,8 @@ from act.recordings import (
 )
 from carnet import errors
 
+content = interruptions.content
+wait_until = interruptions.wait_until
 SCRIPT = pathlib.Path(__file__).parent / "cache_numbers.py"
 FIXTURE = pathlib.Path(
   os.environ.get(
@@ -274,14 +274,6 @@ def test_vectors_without_pictures(fake, tmp_path, monkeypatch):
 # how it is made
 
 
-def content(directory: pathlib.Path) -> dict[str, bytes]:
-  return {
-    str(path.relative_to(directory)): path.read_bytes()
-    for path in sorted(directory.rglob("*"))
-    if path.is_file()
-  }
-
-
 @pytest.mark.parametrize(
   ("owner", "name", "call"),
   [
@@ -298,15 +290,7 @@ def test_it_appears_when_it_is_complete(
   expected = content(lerobot_writer.export("fake", tmp_path / "whole", ALONE))
   root = tmp_path / "out"
   with monkeypatch.context() as patch:
-    function, calls = getattr(owner, name), []
-
-    def counted(*args, **kwargs):
-      calls.append(name)
-      if len(calls) == call:
-        raise KeyboardInterrupt
-      return function(*args, **kwargs)
-
-    patch.setattr(owner, name, counted)
+    interruptions.fail_at(patch, owner, name, call)
     with pytest.raises(KeyboardInterrupt):
       lerobot_writer.export("fake", root, ALONE)
   assert not root.exists()
@@ -319,17 +303,8 @@ def test_it_appears_when_it_is_complete(
 
 def test_a_signal_ends_it_and_it_goes_on_with_two(tiny_dataset, tmp_path):
   root = tmp_path / "out"
-  process = subprocess.Popen(
-    [sys.executable, SCRIPT, "export", str(tiny_dataset), str(root), "2", "0"],
-    text=True,
-    stdout=subprocess.DEVNULL,
-    stderr=subprocess.PIPE,
-    start_new_session=True,
-  )
-  end = time.monotonic() + 30
-  while not list(tmp_path.glob(".out.exporting/*.mp4")):
-    assert time.monotonic() < end
-    time.sleep(0.01)
+  process = interruptions.start(SCRIPT, "export", tiny_dataset, root, 2, 0)
+  wait_until(lambda: list(tmp_path.glob(".out.exporting/*.mp4")))
   os.kill(process.pid, signal.SIGTERM)
   _, told = process.communicate(timeout=20)
   assert process.returncode == 143, told
@@ -344,15 +319,8 @@ def test_a_signal_ends_it_and_it_goes_on_with_two(tiny_dataset, tmp_path):
 
 def test_a_full_disk_is_one_line(tiny_dataset, tmp_path):
   root = tmp_path / "out"
-  command = f"ulimit -f 1; exec '{sys.executable}' '{SCRIPT}' export"
-  result = subprocess.run(
-    ["bash", "-c", f"{command} '{tiny_dataset}' '{root}' 1 0"],
-    capture_output=True,
-    text=True,
-  )
-  assert result.returncode == 2, result.stderr
-  assert result.stderr.startswith("error: File too large while writing")
-  assert result.stderr.count("\n") == 1
+  asked = ("export", tiny_dataset, root, 1, 0)
+  interruptions.assert_fills_the_disk(1, SCRIPT, *asked)
   assert not root.exists()
   assert not list(tmp_path.rglob("*.mp4*"))
 
