@@ -1,26 +1,19 @@
 """Before training: the environment, the parent policy and the data agree."""
 
 import dataclasses
-import pathlib
-import sys
 
+import hand_made
 import numpy as np
 import pytest
 import tiny_config
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "recordings"))
-import hand_made
-
 from act import agreement, dataset, features, train
-from act.recordings import opening
 from carnet import checkpoint, errors
 
 
 @pytest.fixture
 def data(monkeypatch):
-  monkeypatch.setattr(
-    opening, "open", lambda origin, options=None: hand_made.recording()
-  )
+  hand_made.install(monkeypatch)
   return dataset.open("lerobot:numbers", state="state")
 
 

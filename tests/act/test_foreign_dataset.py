@@ -1,14 +1,10 @@
 """A recording of somebody else as training sees it, and what is kept of it."""
 
 import json
-import pathlib
-import sys
 
+import hand_made
 import numpy as np
 import pytest
-
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "recordings"))
-import hand_made
 
 from act import dataset
 from act.recordings import opening
@@ -16,9 +12,7 @@ from act.recordings import opening
 
 @pytest.fixture
 def opened(monkeypatch):
-  monkeypatch.setattr(
-    opening, "open", lambda origin, options=None: hand_made.recording()
-  )
+  hand_made.install(monkeypatch)
   return dataset.open(
     "lerobot:numbers", state="state", environment_state="environment_state"
   )

@@ -2,18 +2,13 @@
 
 import dataclasses
 import json
-import pathlib
-import sys
 
+import hand_made
 import numpy as np
 import pytest
 import tiny_config
 
-sys.path.insert(0, str(pathlib.Path(__file__).parent / "recordings"))
-import hand_made
-
 from act import dataset, evaluation, open_loop, open_loop_report, train
-from act.recordings import opening
 from carnet import errors
 
 
@@ -40,9 +35,7 @@ class Scripted:
 
 @pytest.fixture
 def data(monkeypatch):
-  monkeypatch.setattr(
-    opening, "open", lambda origin, options=None: hand_made.recording()
-  )
+  hand_made.install(monkeypatch)
   return dataset.open("lerobot:numbers", state="state")
 
 
