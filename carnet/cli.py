@@ -3,7 +3,7 @@
 import functools
 import logging as python_logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from absl import app, flags, logging
 
@@ -41,6 +41,36 @@ def run(
   except KeyboardInterrupt:
     sys.stderr.write("interrupted; run the same command again to go on\n")
     sys.exit(130)
+
+
+def command(
+  argv: Sequence[str],
+  paths: Mapping[str, int],
+  own_flags: Mapping[str, Sequence[str]],
+) -> tuple[str, list[str]]:
+  """Returns which of a script's commands was asked for, and its paths.
+
+  Args:
+    argv: as `main` gets it.
+    paths: how many a command takes, one or two.
+    own_flags: those that a command heeds, of all that any of them does.
+
+  Raises:
+    UserError: there is no such command, or it takes other paths or flags.
+  """
+  name, *words = argv[1:] or [""]
+  if name not in paths:
+    raise errors.unknown("command", name, paths)
+  if len(words) != paths[name]:
+    wanted = "two paths" if paths[name] == 2 else "one path"
+    raise errors.UserError(
+      f"{name} takes {wanted}, got {len(words)} (--help shows examples)"
+    )
+  for owner, own in own_flags.items():
+    for flag in own:
+      if flags.FLAGS[flag].present and flag not in own_flags[name]:
+        raise errors.UserError(f"--{flag} is for {owner}: {name} ignores it")
+  return name, words
 
 
 def _fail(message: str) -> None:

@@ -66,16 +66,9 @@ _OWN_FLAGS = {
 
 def main(argv: Sequence[str]) -> int:
   """Runs one command; returns its exit code."""
-  name, *words = argv[1:] or [""]
-  if name not in _COMMANDS:
-    raise errors.unknown("command", name, _COMMANDS)
-  command, count = _COMMANDS[name]
-  if len(words) != count:
-    wanted = "two paths" if count == 2 else "one path"
-    raise errors.UserError(
-      f"{name} takes {wanted}, got {len(words)} (--help shows examples)"
-    )
-  _refuse_idle_flags(name)
+  paths = {name: count for name, (_, count) in _COMMANDS.items()}
+  name, words = cli.command(argv, paths, _OWN_FLAGS)
+  command, _ = _COMMANDS[name]
   try:
     return command(*map(pathlib.Path, words))
   except BrokenPipeError:  # whoever reads, such as head, has seen enough
@@ -167,13 +160,6 @@ def _pruned(path: pathlib.Path, keep: retention.Retention) -> dict[str, Any]:
     "chunks": list(gone.chunks),
     "size_bytes": gone.size_bytes,
   }
-
-
-def _refuse_idle_flags(name: str) -> None:
-  for owner, own in _OWN_FLAGS.items():
-    for flag in own:
-      if flags.FLAGS[flag].present and flag not in _OWN_FLAGS[name]:
-        raise errors.UserError(f"--{flag} is for {owner}: {name} ignores it")
 
 
 def _rows() -> int | None:

@@ -96,18 +96,8 @@ _OWN_FLAGS = {
 
 def main(argv: Sequence[str]) -> None:
   """Runs one command."""
-  name, *words = argv[1:] or [""]
-  if name not in _COMMANDS:
-    raise errors.unknown("command", name, _COMMANDS)
-  if len(words) != 1:
-    raise errors.UserError(
-      f"{name} takes one path, got {len(words)} (--help shows examples)"
-    )
-  for others in _OWN_FLAGS.values():
-    for flag in others:
-      if flags.FLAGS[flag].present and flag not in _OWN_FLAGS[name]:
-        raise errors.UserError(f"--{flag} is no option of {name}")
-  _COMMANDS[name](words[0])
+  name, (path,) = cli.command(argv, dict.fromkeys(_COMMANDS, 1), _OWN_FLAGS)
+  _COMMANDS[name](path)
 
 
 def _directory(name: str, value: str | None) -> pathlib.Path:

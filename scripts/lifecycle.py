@@ -106,16 +106,9 @@ _OWN_FLAGS = {
 
 def main(argv: Sequence[str]) -> int:
   """Runs one command; returns its exit code."""
-  name, *words = argv[1:] or [""]
-  if name not in _COMMANDS:
-    raise errors.unknown("command", name, _COMMANDS)
-  if len(words) != 1:
-    raise errors.UserError(
-      f"{name} takes one path, got {len(words)} (--help shows examples)"
-    )
-  _refuse_idle_flags(name)
+  name, (path,) = cli.command(argv, dict.fromkeys(_COMMANDS, 1), _OWN_FLAGS)
   try:
-    _COMMANDS[name](pathlib.Path(words[0]))
+    _COMMANDS[name](pathlib.Path(path))
     sys.stdout.flush()
   except gate.Refused as error:
     message = terminal.printable(" ".join(str(error).split()))
@@ -245,13 +238,6 @@ def _path(
 def _min_signed_utc() -> str | None:
   text = _MIN_SIGNED_UTC.value
   return None if text is None else context.utc(text, "--min_signed_utc: ")
-
-
-def _refuse_idle_flags(name: str) -> None:
-  for owner, own in _OWN_FLAGS.items():
-    for flag in own:
-      if flags.FLAGS[flag].present and flag not in _OWN_FLAGS[name]:
-        raise errors.UserError(f"--{flag} is for {owner}: {name} ignores it")
 
 
 def _plain(row: candidates_lib.Candidate) -> dict[str, Any]:

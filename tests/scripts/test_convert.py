@@ -83,8 +83,11 @@ def test_papers_can_be_left_out(run, issued, tmp_path):
     ((), "unknown command"),
     (("cache",), "takes one path, got 0"),
     (("cache", "a", "b"), "takes one path, got 2"),
-    (("cache", "a", "--workdir=b"), "--workdir is no option of cache"),
-    (("export-lerobot", "a", "--quality=3"), "--quality is no option"),
+    (
+      ("cache", "a", "--workdir=b"),
+      "--workdir is for import-lerobot: cache ignores it",
+    ),
+    (("export-lerobot", "a", "--quality=3"), "--quality is for cache"),
     (("import-lerobot", "a"), "--workdir is missing"),
     (("export-dataset", "a"), "--out is missing"),
   ],
