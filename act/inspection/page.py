@@ -7,15 +7,10 @@ elements are built (`carnet.passport.page.markup`), and nowhere else.
 import importlib.resources
 from collections.abc import Sequence
 
-import carnet
 from act.inspection import drawings, report, strips, tables
-from carnet.passport.page import markup
+from carnet.passport.page import frame, markup
 
 Element = markup.Element
-_POLICY = (
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-  "base-uri 'none'; form-action 'none'"
-)
 _BADGES = {"severe": "fail", "warning": "soft", "note": "not_checked"}
 _VERDICTS = {
   "severe": ("fail", "Mend this first"),
@@ -35,53 +30,18 @@ def build(found: report.Report, films: Sequence[strips.Strip]) -> str:
   if found.differences:
     made = _differences(found)
     parts.append(("statistics", "Statistics that differ", made))
-  links = [
-    markup.element("li", markup.element("a", title, href=f"#{name}"))
-    for name, title, _ in parts
-  ]
-  body = markup.element(
-    "body",
+  style = importlib.resources.files(__package__).joinpath("page.css")
+  return frame.build(
+    f"Data {found.identity}",
     markup.element("header", markup.element("h1", f"Data {found.identity}")),
-    markup.element(
-      "main",
+    [
       _verdict(found),
       markup.facts([(name, value) for name, value in tables.facts(found)]),
-      markup.element(
-        "nav", markup.element("ul", *links), aria_label="On this page"
-      ),
-      *(markup.section(title, made, id_=name) for name, title, made in parts),
-    ),
-    markup.element(
-      "footer", f"scripts/dataset.py, carnet {carnet.__version__}"
-    ),
+    ],
+    parts,
+    "scripts/dataset.py",
+    [style.read_text("utf-8")],
   )
-  page = markup.element("html", _head(found), body, lang="en")
-  return f"<!DOCTYPE html>\n{page}\n"
-
-
-def _head(found: report.Report) -> Element:
-  meta = (
-    '<meta charset="utf-8">',
-    f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
-    '<meta name="viewport" content="width=device-width, initial-scale=1">',
-    '<meta name="color-scheme" content="light dark">',
-    '<meta name="referrer" content="no-referrer">',
-  )
-  return markup.element(
-    "head",
-    *map(Element, meta),
-    markup.element("title", f"Data {found.identity}"),
-    *(markup.element("style", Element(style)) for style in _styles()),
-  )
-
-
-def _styles() -> tuple[str, str]:
-  names = (("carnet.passport.page", "style.css"), (__package__, "page.css"))
-  first, second = (
-    importlib.resources.files(package).joinpath(name).read_text("utf-8")
-    for package, name in names
-  )
-  return first, second
 
 
 def _verdict(found: report.Report) -> Element:

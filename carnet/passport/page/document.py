@@ -3,7 +3,6 @@
 import pathlib
 from collections.abc import Callable
 
-import carnet
 from carnet import errors
 from carnet.passport import context, schema
 from carnet.passport.formats import rows
@@ -11,17 +10,13 @@ from carnet.passport.page import (
   chain,
   custody,
   findings,
+  frame,
   markup,
   numbers,
   pictures,
 )
 
 Element = markup.Element
-_POLICY = (
-  "default-src 'none'; style-src 'unsafe-inline'; img-src data:; "
-  "base-uri 'none'; form-action 'none'"
-)
-_STYLE = pathlib.Path(__file__).with_name("style.css")
 
 
 def build(told: rows.Validation, found: context.Context) -> str:
@@ -32,52 +27,13 @@ def build(told: rows.Validation, found: context.Context) -> str:
     found: the same checkpoint; what its passport does not hold, or what is
       unsound, is told on the page and stops nothing.
   """
-  parts = [("checks", "Checks", findings.checks(told)), *_parts(found)]
-  links = [
-    markup.element("li", markup.element("a", title, href=f"#{name}"))
-    for name, title, _ in parts
-  ]
-  body = markup.element(
-    "body",
+  return frame.build(
+    f"{told.report.verdict}: {told.directory}",
     _header(told, found),
-    markup.element(
-      "main",
-      findings.verdict(told),
-      markup.element(
-        "nav", markup.element("ul", *links), aria_label="On this page"
-      ),
-      *(markup.section(title, made, id_=name) for name, title, made in parts),
-    ),
-    markup.element(
-      "footer", f"validate-checkpoint, carnet {carnet.__version__}"
-    ),
+    [findings.verdict(told)],
+    [("checks", "Checks", findings.checks(told)), *_parts(found)],
+    "validate-checkpoint",
   )
-  page = markup.element("html", _head(told), body, lang="en")
-  return f"<!DOCTYPE html>\n{page}\n"
-
-
-def _head(told: rows.Validation) -> Element:
-  meta = [
-    {"charset": "utf-8"},
-    {"http_equiv": "Content-Security-Policy", "content": _POLICY},
-    {"name": "viewport", "content": "width=device-width, initial-scale=1"},
-    {"name": "color-scheme", "content": "light dark"},
-    {"name": "referrer", "content": "no-referrer"},
-  ]
-  return markup.element(
-    "head",
-    *(markup.Element(_meta(pairs)) for pairs in meta),
-    markup.element("title", f"{told.report.verdict}: {told.directory}"),
-    markup.element("style", markup.Element(_STYLE.read_text("utf-8"))),
-  )
-
-
-def _meta(pairs: dict[str, str]) -> Element:
-  listed = "".join(
-    f' {key.replace("_", "-")}="{markup.escape(value)}"'
-    for key, value in pairs.items()
-  )
-  return Element(f"<meta{listed}>")
 
 
 def _header(told: rows.Validation, found: context.Context) -> Element:
@@ -93,7 +49,7 @@ def _header(told: rows.Validation, found: context.Context) -> Element:
   )
 
 
-def _parts(found: context.Context) -> list[tuple[str, str, Element]]:
+def _parts(found: context.Context) -> list[frame.Part]:
   """Returns the sections that are of the passport; none, if it is none."""
   try:
     passport = found.passport
