@@ -113,10 +113,15 @@ def of(config: Mapping[str, Any], where: str) -> Declared:
       f"{where} does not declare its features as LeRobot does: "
       f"{shown.cut(repr(error))}"
     ) from error
+  check_modes(modes, where)
+  return _declared(inputs, outputs, modes, where)
+
+
+def check_modes(modes: Mapping[str, Any], where: str) -> None:
+  """Raises UserError where a feature's normalization is none of LeRobot's."""
   for mode in modes.values():
     if str(mode) not in MODES:
       raise errors.unknown(f"normalization in {where}", shown.cut(mode), MODES)
-  return _declared(inputs, outputs, modes, where)
 
 
 def _declared(

@@ -116,11 +116,7 @@ class _Normalizer:
         f"{self._where}: {kind} is not as LeRobot writes it: "
         f"{shown.cut(repr(error))}"
       ) from error
-    for mode in modes.values():
-      if str(mode) not in declared.MODES:
-        raise errors.unknown(
-          f"normalization in {self._where}", shown.cut(mode), declared.MODES
-        )
+    declared.check_modes(modes, self._where)
     self.modes = {
       kind: declared.MODES[modes.get(kind, "IDENTITY")]
       for kind in ("VISUAL", "STATE", "ENV", "ACTION")

@@ -59,9 +59,7 @@ def export(
   """Returns the directory with the LeRobotDataset, making what is missing.
 
   Raises:
-    UserError: the source is unsound or has changed since the export was begun;
-      the directory holds something else; the disk is full.
-    Interrupted: of SIGTERM.
+    UserError, Interrupted: as `caching.cache`.
   """
   asked, options = asked or Asked(), options or base.Options()
   _check(asked)
