@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import config_dict
 
-from act import ensembling, features, learner
+from act import ensembling, features, learner, observing
 from carnet import errors
 from carnet.envs import base
 from carnet.passport import operations, pipeline
@@ -65,6 +65,7 @@ class Policy:
       UserError: the pipeline does not lead to this network, or from it.
     """
     self._variables = (params, buffers)
+    self._shapes = observing.shapes(config, spec, steps)
     if steps is None:
       self._keys = _observed(config, spec)
       self.execution = _configured(config)
@@ -94,6 +95,7 @@ class Policy:
     """Returns the next joint targets; the key is ignored, ACT takes the mean.
 
     Raises:
+      UserError: the observation is not what the policy was trained on.
       ValueError: a query is due and there is no observation.
     """
     del key
@@ -103,15 +105,15 @@ class Policy:
       return dataclasses.replace(carry, next_index=carry.next_index + 1), action
     if observation is None:
       raise ValueError("a query is due: act needs an observation")
-    chunk = self._predict(observation)
+    chunk = self._predict(observation, carry.batch_size)
     if self.execution.coefficient is not None:
       return self._blend(carry, chunk, self.execution.coefficient)
     return dataclasses.replace(carry, chunk=chunk, next_index=1), chunk[:, 0]
 
   def _predict(
-    self, observation: base.Observation
+    self, observation: base.Observation, batch_size: int
   ) -> Float[np.ndarray, "N K A"]:
-    seen = {name: observation[name] for name in self._keys}
+    seen = observing.select(observation, self._keys, self._shapes, batch_size)
     return np.asarray(self._query(*self._variables, seen))
 
   def _blend(
