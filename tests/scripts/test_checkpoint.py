@@ -6,8 +6,6 @@ import shutil
 
 import numpy as np
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from carnet import checkpoint as checkpoint_lib
 from carnet import errors
@@ -21,17 +19,9 @@ def script(load_script):
 
 
 @pytest.fixture
-def call(script, capsys, monkeypatch):
+def call(script, call_script):
   """Returns a function: words and flags -> exit code and standard output."""
-  monkeypatch.setenv("COLUMNS", "120")
-
-  def call(*words):
-    with flagsaver.flagsaver():
-      argv = flags.FLAGS(["checkpoint.py", *map(str, words)])
-      code = script.main(argv)
-    return code, capsys.readouterr().out
-
-  return call
+  return lambda *words: call_script(script, words)[:2]
 
 
 @pytest.fixture(scope="module")

@@ -27,18 +27,9 @@ def script(load_script):
 
 
 @pytest.fixture
-def call(script, capsys, monkeypatch):
+def call(script, call_script):
   """Returns a function: words and flags -> exit code and standard output."""
-  monkeypatch.setenv("COLUMNS", "80")
-
-  def call(*words):
-    capsys.readouterr()
-    with flagsaver.flagsaver():
-      argv = flags.FLAGS(["dataset.py", *map(str, words)])
-      code = script.main(argv)
-    return code, capsys.readouterr().out
-
-  return call
+  return lambda *words: call_script(script, words, 80)[:2]
 
 
 def write(path, length=40, seed=0, cameras=("top",)):

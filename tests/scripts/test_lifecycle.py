@@ -8,8 +8,6 @@ import subprocess
 import sys
 
 import pytest
-from absl import flags
-from absl.testing import flagsaver
 
 from carnet import errors
 from carnet.checkpoint import directory
@@ -33,17 +31,9 @@ def script(load_script):
 
 
 @pytest.fixture
-def call(script, capsys, monkeypatch):
+def call(script, call_script):
   """Returns a function: words -> exit code, stdout and stderr."""
-  monkeypatch.setenv("COLUMNS", "120")
-
-  def call(*words):
-    with flagsaver.flagsaver():
-      argv = flags.FLAGS(["lifecycle.py", *map(str, words)])
-      code = script.main(argv)
-    return code, *capsys.readouterr()
-
-  return call
+  return lambda *words: call_script(script, words)
 
 
 @pytest.fixture(scope="module")
