@@ -2,11 +2,14 @@
 
 import pathlib
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from ml_collections import config_dict
 
 from act import dataset, features
 from carnet import checkpoint, errors, workdir
+from carnet.checkpoint import directory
 
 # Keys that may differ between a run and its resumption: none of them changes
 # the parameters that the run ends with.
@@ -121,3 +124,26 @@ def check_same_run(config: config_dict.ConfigDict, path: pathlib.Path) -> None:
   constant = config.optimizer.schedule == "constant"
   free = (*_FREE, "total_steps") if constant else _FREE
   workdir.check_same_run(config, path, free)
+
+
+def check_same_data(data: dataset.Dataset, path: pathlib.Path) -> None:
+  """Refuses to resume the run in `path` on data that changed meanwhile.
+
+  Raises:
+    UserError: the content is another than that of its newest checkpoint.
+  """
+  if not directory.complete(path / directory.STEPS):
+    return
+  if not is_same_data(data, checkpoint.read_json(path, "dataset.json")):
+    raise errors.UserError(
+      f"{data.origin} is not what the run in {path} began with: put the data "
+      "back, or choose another --workdir"
+    )
+
+
+def is_same_data(data: dataset.Dataset, stored: Mapping[str, Any]) -> bool:
+  """Compares with the `dataset.json` of a checkpoint; data may have moved."""
+  if data.is_ours:
+    return data.metadata == stored
+  source = stored.get("source", {})
+  return bool(source.get("revision") == data.revision)

@@ -3,6 +3,8 @@
 import time
 from typing import Any
 
+from carnet import errors
+
 _TOO_MUCH = 0.2  # of the time; below, a cache would not be felt
 
 
@@ -14,9 +16,12 @@ class Meter:
     self._waited, self._since = 0.0, time.monotonic()
 
   def next(self) -> Any:
-    """Returns the next batch."""
+    """Returns the next batch; UserError where the data are broken."""
     start = time.monotonic()
-    batch = next(self._batches)
+    try:
+      batch = next(self._batches)
+    except errors.UserError as error:
+      raise errors.UserError(str(error)) from None  # without Grain's notes
     self._waited += time.monotonic() - start
     return batch
 

@@ -26,7 +26,14 @@ from ml_collections import config_dict
 from act import features as features_lib
 from act import sampling as sampling_lib
 from act import statistics
-from act.recordings import base, metadata, naming, opening, subset
+from act.recordings import (
+  base,
+  metadata,
+  naming,
+  opening,
+  soundness,
+  subset,
+)
 from carnet import errors
 
 SAMPLINGS = sampling_lib.SAMPLINGS
@@ -104,9 +111,14 @@ class Dataset:
 
 
 def open_configured(
-  options: config_dict.ConfigDict, path: str | os.PathLike[str] | None = None
+  options: config_dict.ConfigDict,
+  path: str | os.PathLike[str] | None = None,
+  known_bad: Sequence[base.Skipped] | None = None,
 ) -> Dataset:
-  """Opens what `config.dataset` names, or the same data moved to `path`."""
+  """Opens what `config.dataset` names, or the same data moved to `path`.
+
+  With `known_bad`, which a checkpoint keeps, unsound episodes are left out.
+  """
   return open(
     options.path if path is None else path,
     options.cameras,
@@ -115,7 +127,8 @@ def open_configured(
     environment_state=options.environment_state,
     rename=options.rename,
     exclude=options.exclude_episodes,
-    skip_bad=options.skip_bad_episodes,
+    skip_bad=options.skip_bad_episodes or known_bad is not None,
+    known_bad=known_bad,
   )
 
 
@@ -129,6 +142,7 @@ def open(
   rename: Sequence[str] = (),
   exclude: Sequence[int] = (),
   skip_bad: bool = False,
+  known_bad: Sequence[base.Skipped] | None = None,
 ) -> Dataset:
   """Opens demonstrations; see `act.recordings.opening` for what `path` may be.
 
@@ -140,7 +154,9 @@ def open(
     environment_state: the same for the state of the environment.
     rename: "name in the data => the policy's".
     exclude: numbers of episodes to leave out, as the data number them.
-    skip_bad: leave unsound episodes out.
+    skip_bad: leave unsound episodes out. Of data that are not of our layout
+      every picture is decoded, to know which these are.
+    known_bad: leaves out these and what opening finds, and decodes nothing.
 
   Raises:
     UserError: the data are unfit, or lack something that was asked for.
@@ -151,9 +167,18 @@ def open(
       "scripts/collect_demos.py wrote, or to lerobot:PATH"
     )
   asked = naming.Asked(tuple(cameras), state, environment_state, tuple(rename))
-  options = base.Options(naming.candidates(asked), episodes, skip_bad)
-  found = subset.without(opening.open(os.fspath(path), options), exclude)
-  return _dataset(found, naming.choose(found, asked))
+  # excluded ones may be unsound
+  tolerant = skip_bad or bool(exclude)
+  options = base.Options(naming.candidates(asked), episodes, tolerant)
+  found = opening.open(os.fspath(path), options)
+  if not skip_bad:
+    found = soundness.refuse_bad(found, exclude)
+  found = subset.without(found, exclude)
+  chosen = naming.choose(found, asked)
+  if known_bad is None and skip_bad and not metadata.is_ours(found):
+    cameras = tuple(chosen.cameras.values())
+    known_bad = soundness.undecodable(found, cameras)
+  return _dataset(soundness.skip(found, known_bad or ()), chosen)
 
 
 def split(

@@ -13,10 +13,10 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
+from act import agreement, dataset, evaluation, learner
 from act import config as act_config
-from act import dataset, evaluation, learner
 from act import features as features_lib
-from act.recordings import opening
+from act.recordings import metadata, opening
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import errors, trees
@@ -89,22 +89,16 @@ def _frames(
 ) -> Any:
   if dataset_path is None and not opening.present(config.dataset.path):
     return None
-  data = dataset.open_configured(config.dataset, dataset_path)
   stored = checkpoint_lib.read_json(directory, "dataset.json")
-  if not _is_unrecorded(stored) and not _is_same(data, stored):
+  data = dataset.open_configured(
+    config.dataset, dataset_path, metadata.left_out(stored)
+  )
+  if not _is_unrecorded(stored) and not agreement.is_same_data(data, stored):
     raise errors.UserError(
       f"{data.origin} holds other demonstrations than the policy was trained "
       "on: give --dataset-path"
     )
   return functools.partial(_read, config, data)
-
-
-def _is_same(data: dataset.Dataset, stored: dict[str, Any]) -> bool:
-  """Compares with what the checkpoint keeps; data may have moved."""
-  if data.is_ours:
-    return data.metadata == stored
-  source = stored.get("source", {})
-  return bool(source.get("revision") == data.revision)
 
 
 def _is_unrecorded(stored: dict[str, Any]) -> bool:

@@ -1,4 +1,4 @@
-"""Statistics that a policy keeps from the one that it goes on from."""
+"""What a run keeps from its beginning, or from the policy it goes on from."""
 
 import dataclasses
 import pathlib
@@ -6,10 +6,24 @@ import pathlib
 from ml_collections import config_dict
 
 from act import dataset
+from act.recordings import base, metadata
 from carnet import checkpoint, errors
 from carnet.checkpoint import directory
 
 SOURCES = ("data", "parent")
+
+
+def left_out(
+  config: config_dict.ConfigDict, workdir: pathlib.Path
+) -> tuple[base.Skipped, ...] | None:
+  """Returns the unsound episodes that the run in `workdir` leaves out.
+
+  None where it has not begun, or may leave none out.
+  """
+  begun = directory.complete(workdir / directory.STEPS)
+  if not begun or not config.dataset.skip_bad_episodes:
+    return None
+  return metadata.left_out(checkpoint.read_json(workdir, "dataset.json"))
 
 
 def statistics(

@@ -20,6 +20,7 @@ from ml_collections import config_dict
 
 from act import config as act_config
 from act import dataset
+from act.recordings import base, metadata
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
 from carnet import errors, evaluation, progress, rollout
@@ -84,6 +85,7 @@ class Report:
   checkpoint: pathlib.Path
   data: str
   held_out: bool
+  skipped: tuple[base.Skipped, ...]
   episodes: tuple[Episode, ...]
   dimensions: tuple[Dimension, ...]
   results: pathlib.Path
@@ -116,7 +118,10 @@ def evaluate(
       f"{step} has neither a simulator nor data: name recordings to compare "
       "with, --dataset=lerobot:PATH"
     )
-  data = dataset.open_configured(config.dataset, origin or None)
+  stored = checkpoint_lib.read_json(step, "dataset.json")
+  data = dataset.open_configured(
+    config.dataset, origin or None, metadata.left_out(stored)
+  )
   _check_fits(data, checkpoint_lib.read_json(step, "features.json"))
   held_out = () if origin else _held_out(config, data)
   chosen = (held_out or tuple(range(data.num_episodes)))[:count]
@@ -135,6 +140,7 @@ def evaluate(
     checkpoint=step,
     data=data.origin,
     held_out=bool(held_out),
+    skipped=data.skipped,
     episodes=tuple(found),
     dimensions=measure(found, names),
     results=place / "results.json",
@@ -236,6 +242,7 @@ def _to_json(report: Report, loaded: evaluation.Loaded) -> dict[str, Any]:
     "open_loop": True,
     "data": report.data,
     "held_out": report.held_out,
+    "skipped": [dataclasses.asdict(x) for x in report.skipped],
     "episodes": [
       {
         "episode": x.number,

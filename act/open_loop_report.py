@@ -20,6 +20,8 @@ def show(report: open_loop.Report) -> None:
   console.print(
     f"{len(report.episodes)} episodes of {report.data}, {frames} frames, {seen}"
   )
+  for x in report.skipped:
+    console.print(f"left out episode {x.episode}: {x.reason}", markup=False)
   console.print(_table(report))
   for fault in open_loop.FAULTS:
     names = [x.name for x in report.dimensions if fault in x.faults]

@@ -56,7 +56,9 @@ def train(
     UserError: the data do not fit the config, or `workdir` is another run's.
   """
   config_check.check(config)
-  data = dataset.open_configured(config.dataset)
+  data = dataset.open_configured(
+    config.dataset, known_bad=inheritance.left_out(config, workdir)
+  )
   config = settled(config, data)
   agreement.check_environment(config, data)
   agreement.check_parent(config, data)
@@ -84,6 +86,7 @@ def train(
   jax.eval_shape(train_step, state, sample)
 
   agreement.check_same_run(config, workdir)
+  agreement.check_same_data(data, workdir)
   with (
     _open_checkpoint(config, workdir, data) as checkpoint,
     signals.graceful() as stop,

@@ -11,17 +11,16 @@ Of our own demonstrations and caches it is their metadata.json, to which names
 are added where they differ.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
 from act.recordings import base, naming
-
-_MOST_EPISODES = 10_000  # whose numbers are written down
 
 
 def of(found: base.Recording, chosen: naming.Chosen) -> dict[str, Any]:
   """Returns the JSON values."""
   names, skipped = chosen.all(), _skipped(found)
-  if "format_version" in found.details:  # ours; the key holds its format
+  if is_ours(found):
     differing = any(_last(ours) != theirs for ours, theirs in names.items())
     added: dict[str, Any] = {"names": names} if differing else {}
     if "dimensions" in found.details:  # of a cache, by the names of the data
@@ -40,7 +39,7 @@ def of(found: base.Recording, chosen: naming.Chosen) -> dict[str, Any]:
       "format": found.format,
       "origin": found.origin,
       "revision": found.revision,
-      "episodes": found.episodes[:_MOST_EPISODES].tolist(),
+      "episodes": found.episodes.tolist(),
       "tasks": list(dict.fromkeys(found.tasks)),
       "details": found.details,
     },
@@ -55,6 +54,19 @@ def _dimensions(
     ours: list(found.vectors[name].names)
     for ours, name in (*vectors, (naming.ACTION, chosen.action))
   }
+
+
+def is_ours(found: base.Recording) -> bool:
+  """Whether the recording is of our own layout."""
+  return "format_version" in found.details
+
+
+def left_out(stored: Mapping[str, Any]) -> tuple[base.Skipped, ...]:
+  """Returns the episodes that a `dataset.json` says were left out."""
+  return tuple(
+    base.Skipped(int(row["episode"]), str(row["reason"]))
+    for row in stored.get("skipped", ())
+  )
 
 
 def _last(name: str) -> str:

@@ -34,7 +34,7 @@ def without(found: base.Recording, excluded: Collection[int]) -> base.Recording:
   kept = ~np.isin(found.episodes, list(excluded))
   if not kept.any():
     raise errors.UserError(
-      f"config.dataset.exclude_episodes leaves no episode of {found.origin}"
+      f"no episode of {found.origin} is left: all are excluded or unsound"
     )
   frames = np.flatnonzero(np.repeat(kept, found.lengths))
 

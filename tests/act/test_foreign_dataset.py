@@ -14,7 +14,10 @@ from act.recordings import opening
 def opened(monkeypatch):
   hand_made.install(monkeypatch)
   return dataset.open(
-    "lerobot:numbers", state="state", environment_state="environment_state"
+    "lerobot:numbers",
+    state="state",
+    environment_state="environment_state",
+    skip_bad=True,
   )
 
 
