@@ -7,9 +7,11 @@ out, and anything that would call another function is refused.
 """
 
 import dataclasses
+import functools
 import io
 import math
 import pathlib
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -53,7 +55,9 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
       content = file.read(SIZE_LIMIT + 1)
     if len(content) > SIZE_LIMIT:
       raise _Refused(f"larger than {SIZE_LIMIT} bytes")
-    found = _MACHINE.run(io.BytesIO(content), SIZE_LIMIT)
+    # honest files have each byte of an array once, as it is or as text
+    budget = pickle_machine.Budget(len(content))
+    found = _machine(budget).run(io.BytesIO(content), SIZE_LIMIT)
     values = _checked(found, dict).items()
     arrays = {name: _plain(value) for name, value in values}
   except FileNotFoundError as error:
@@ -91,21 +95,27 @@ def _scalar(kind: Any, data: Any) -> _Array:
   return _Array(_filled((), kind, data, fortran=False))
 
 
-def _from_buffer(data: Any, kind: Any, shape: Any, order: Any) -> _Array:
+def _from_buffer(
+  budget: pickle_machine.Budget, data: Any, kind: Any, shape: Any, order: Any
+) -> _Array:
   if order not in ("C", "F"):
     raise _Refused("an order of numbers that nobody knows")
+  if isinstance(data, bytearray):
+    budget.spend(len(data))
+    data = bytes(data)
   return _Array(_filled(shape, kind, data, fortran=order == "F"))
 
 
 def _filled(shape: Any, kind: Any, data: Any, fortran: bool) -> np.ndarray:
   dtype = _checked(kind, _Type).dtype
-  sizes = [_checked(n, int) for n in _checked(shape, tuple)]
-  content = bytes(data) if isinstance(data, bytearray) else data
-  if len(sizes) > _MOST_AXES or min(sizes, default=0) < 0:
+  if len(_checked(shape, tuple)) > _MOST_AXES:
     raise _Refused("an impossible shape")
-  if math.prod(sizes) * dtype.itemsize != len(_checked(content, bytes)):
+  sizes = [_checked(n, int) for n in shape]
+  if min(sizes, default=0) < 0:
+    raise _Refused("an impossible shape")
+  if math.prod(sizes) * dtype.itemsize != len(_checked(data, bytes)):
     raise _Refused("an array of another size than its shape")
-  flat = np.frombuffer(content, dtype)
+  flat = np.frombuffer(data, dtype)
   return flat.reshape(sizes, order="F" if fortran else "C")
 
 
@@ -123,38 +133,45 @@ def _build(value: Any, state: Any) -> None:
     raise _Refused(f"a state of {type(value).__name__}")
 
 
-def _encoded(text: Any, encoding: Any) -> bytes:
+def _encoded(budget: pickle_machine.Budget, text: Any, encoding: Any) -> bytes:
   """Returns bytes, which protocol 2 writes as text of as many letters."""
   if encoding != "latin1":
     raise _Refused("bytes in a strange encoding")
-  return _checked(text, str).encode("latin1")
+  budget.spend(len(_checked(text, str)))
+  return text.encode("latin1")
 
 
 def _no_bytes() -> bytes:
   return b""
 
 
-_MACHINE = pickle_machine.Machine(
-  calls={
-    "_codecs encode": _encoded,
-    "__builtin__ bytes": _no_bytes,
-    "numpy dtype": _type,
-    **{
-      f"{package}.{name}": call
-      for package in ("numpy.core", "numpy._core")
-      for name, call in (
-        ("multiarray _reconstruct", _empty),
-        ("multiarray scalar", _scalar),
-        ("numeric _frombuffer", _from_buffer),
-      )
-    },
-  },
-  literals=frozenset(
-    {
-      *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
-      *("BINUNICODE", "SHORT_BINUNICODE"),
-      *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
-    }
-  ),
-  build=_build,
+_LITERALS = frozenset(
+  {
+    *("BININT", "BININT1", "BININT2", "LONG1", "BINFLOAT"),
+    *("BINUNICODE", "SHORT_BINUNICODE"),
+    *("BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
+  }
 )
+
+
+def _machine(budget: pickle_machine.Budget) -> pickle_machine.Machine:
+  """Returns what reads one file."""
+  of_multiarray: dict[str, Callable[..., Any]] = {
+    "multiarray _reconstruct": _empty,
+    "multiarray scalar": _scalar,
+    "numeric _frombuffer": functools.partial(_from_buffer, budget),
+  }
+  return pickle_machine.Machine(
+    calls={
+      "_codecs encode": functools.partial(_encoded, budget),
+      "__builtin__ bytes": _no_bytes,
+      "numpy dtype": _type,
+      **{
+        f"{package}.{name}": call
+        for package in ("numpy.core", "numpy._core")
+        for name, call in of_multiarray.items()
+      },
+    },
+    literals=_LITERALS,
+    build=_build,
+  )

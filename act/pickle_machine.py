@@ -13,6 +13,9 @@ from typing import IO, Any, TypeVar, cast
 
 T = TypeVar("T")
 _MARK = object()
+# An empty list is one byte of a file and 56 of memory. The state dict of the
+# original ACT has some 40 for each of its 600 tensors.
+_MOST_OPCODES = 1_000_000
 
 # What reading a hostile file may raise: `Refused`, what Python says of bytes
 # that make no sense, and what an absurd length asks of memory.
@@ -60,6 +63,23 @@ def no_persistent(identity: tuple[Any, ...]) -> Any:
   raise Refused("opcode BINPERSID")
 
 
+class Budget:
+  """Bytes that reading one file may make.
+
+  A few opcodes take a value from the memo and copy it, so a small file could
+  ask for any amount of memory.
+  """
+
+  def __init__(self, most: int) -> None:
+    self._left = self._most = most
+
+  def spend(self, count: int) -> None:
+    """Counts bytes before they are made; raises `Refused` beyond the sum."""
+    self._left -= count
+    if self._left < 0:
+      raise Refused(f"it would unfold to more than {self._most} bytes")
+
+
 @dataclasses.dataclass(frozen=True)
 class Machine:
   """What a pickle of one kind may hold.
@@ -86,9 +106,12 @@ class Machine:
     stack: list[Any] = []
     memo: dict[int, Any] = {}
     start = file.tell()
-    for opcode, argument, position in pickletools.genops(cast(IO[bytes], file)):
+    opcodes = pickletools.genops(cast(IO[bytes], file))
+    for count, (opcode, argument, position) in enumerate(opcodes):
       if position is not None and position - start > limit:
         raise Refused(f"more than {limit} bytes to parse")
+      if count > _MOST_OPCODES:
+        raise Refused(f"more than {_MOST_OPCODES} opcodes")
       if opcode.name == "STOP":
         return stack.pop()
       if opcode.name in self.literals:

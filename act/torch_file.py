@@ -20,6 +20,11 @@ from carnet import errors
 
 SIZE_LIMIT = 2 * 1024**3  # bytes of a file; ResNet-152 needs a tenth
 PICKLE_LIMIT = 4 * 1024**2  # bytes of the part that is parsed
+# Tensors may share a storage, as tied weights do, and each becomes an array of
+# its own: together at most this many times the file. Models that share none,
+# as ResNet and the original ACT, stay below once.
+_MOST_UNFOLDED = 4
+_MOST_AXES = 32
 
 _STREAM_MAGIC = 0x1950A86A20F9469CFC6C
 _STORAGES: dict[str, np.dtype] = {
@@ -41,6 +46,11 @@ class _Storage:
   dtype: np.dtype
   size: int
 
+  @property
+  def size_bytes(self) -> int:
+    """How long it is in the file."""
+    return self.size * self.dtype.itemsize
+
 
 @dataclasses.dataclass(frozen=True)
 class _Tensor:
@@ -55,11 +65,12 @@ class _Tensor:
 def read(path: pathlib.Path) -> dict[str, np.ndarray]:
   """Returns the named tensors of `path`; UserError for anything else in it."""
   try:
-    if path.stat().st_size > SIZE_LIMIT:
+    size = path.stat().st_size
+    if size > SIZE_LIMIT:
       raise _Refused(f"larger than {SIZE_LIMIT} bytes")
     if zipfile.is_zipfile(path):
-      return _read_zip(path)
-    return _read_stream(path)
+      return _read_zip(path, size)
+    return _read_stream(path, size)
   except FileNotFoundError as error:
     raise errors.UserError(f"{path}: no such file") from error
   except (*pickle_machine.ERRORS, zipfile.BadZipFile) as error:
@@ -68,13 +79,13 @@ def read(path: pathlib.Path) -> dict[str, np.ndarray]:
     ) from error
 
 
-def _read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_zip(path: pathlib.Path, size: int) -> dict[str, np.ndarray]:
   with zipfile.ZipFile(path) as archive:
     entries = archive.infolist()
     if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries):
       raise _Refused("compressed entries")  # torch stores them as they are
-    if sum(entry.file_size for entry in entries) > SIZE_LIMIT:
-      raise _Refused(f"more than {SIZE_LIMIT} bytes inside")
+    if sum(entry.file_size for entry in entries) > size:
+      raise _Refused("entries that overlap")
     names = [entry.filename for entry in entries]
     pickles = [name for name in names if name.endswith("/data.pkl")]
     if len(pickles) != 1:
@@ -87,10 +98,10 @@ def _read_zip(path: pathlib.Path) -> dict[str, np.ndarray]:
     storages = {
       key: archive.read(f"{folder}data/{key}") for key in _keys(tensors)
     }
-  return _arrays(tensors, storages)
+  return _arrays(tensors, storages, size)
 
 
-def _read_stream(path: pathlib.Path) -> dict[str, np.ndarray]:
+def _read_stream(path: pathlib.Path, size: int) -> dict[str, np.ndarray]:
   """Magic, protocol, platform, object, keys (pickles), then the storages."""
   with path.open("rb") as file:
     if _interpret(file) != _STREAM_MAGIC:
@@ -109,8 +120,10 @@ def _read_stream(path: pathlib.Path) -> dict[str, np.ndarray]:
       storage = by_key[_checked(key, str)]
       if int.from_bytes(file.read(8), "little") != storage.size:
         raise _Refused(f"storage {key} has another size than announced")
-      storages[key] = file.read(storage.size * storage.dtype.itemsize)
-  return _arrays(tensors, storages)
+      if storage.size_bytes > size:
+        raise _Refused(f"storage {key} is cut short")
+      storages[key] = file.read(storage.size_bytes)
+  return _arrays(tensors, storages, size)
 
 
 def _tensors(value: Any) -> dict[str, _Tensor]:
@@ -124,17 +137,20 @@ def _keys(tensors: Mapping[str, _Tensor]) -> set[str]:
 
 
 def _arrays(
-  tensors: Mapping[str, _Tensor], storages: Mapping[str, bytes]
+  tensors: Mapping[str, _Tensor], storages: Mapping[str, bytes], size: int
 ) -> dict[str, np.ndarray]:
+  budget = pickle_machine.Budget(_MOST_UNFOLDED * size)
   return {
-    name: _array(tensor, storages[tensor.storage.key])
+    name: _array(tensor, storages[tensor.storage.key], budget)
     for name, tensor in tensors.items()
   }
 
 
-def _array(tensor: _Tensor, data: bytes) -> np.ndarray:
+def _array(
+  tensor: _Tensor, data: bytes, budget: pickle_machine.Budget
+) -> np.ndarray:
   storage = tensor.storage
-  if len(data) != storage.size * storage.dtype.itemsize:
+  if len(data) != storage.size_bytes:
     raise _Refused(f"storage {storage.key} is cut short")
   last = tensor.offset + sum(
     (n - 1) * stride
@@ -143,6 +159,7 @@ def _array(tensor: _Tensor, data: bytes) -> np.ndarray:
   count = math.prod(tensor.shape)
   if count and (last >= storage.size or count > storage.size):
     raise _Refused("a tensor reaches beyond its storage")
+  budget.spend(count * storage.dtype.itemsize)
   flat = np.frombuffer(data, storage.dtype)[tensor.offset if count else 0 :]
   return np.lib.stride_tricks.as_strided(
     flat,
@@ -169,6 +186,8 @@ def _tensor(
   storage: Any, offset: Any, shape: Any, strides: Any, *rest: Any
 ) -> _Tensor:
   del rest  # whether it wants a gradient, and hooks
+  if max(len(shape), len(strides)) > _MOST_AXES:
+    raise _Refused("an impossible shape")
   sizes = [_checked(n, int) for n in (offset, *shape, *strides)]
   if min(sizes) < 0 or len(shape) != len(strides):
     raise _Refused("an impossible shape")

@@ -79,6 +79,7 @@ def array(shape: bytes, data: bytes, code: str = "f4") -> bytes:
   return b"\x80\x03}" + text("a") + made + state + b"s."
 
 
+ENCODE = b"c_codecs\nencode\n"
 HUGE = b"\x8a\x08" + (2**62).to_bytes(8, "little")
 HOSTILE = {
   "call": (pickle.dumps({"a": Runs(eval, "1/0")}, 2), "a call of .*eval"),
@@ -117,6 +118,42 @@ HOSTILE = {
     b"\x80\x02]q\x00" + b"(h\x00h\x00lq\x00" * 3 + b".",
     "opcode LIST",
   ),
+  "the same text again and again": (
+    b"\x80\x02}("
+    + text("k")
+    + text("a" * 4096)
+    + b"q\x01"
+    + b"".join(
+      text(f"k{i}") + ENCODE + b"h\x01" + text("latin1") + b"\x86R"
+      for i in range(9)
+    )
+    + b"u.",
+    "would unfold to more than",
+  ),
+  "the same buffer again and again": (
+    b"\x80\x05}("
+    + text("k")
+    + b"\x96"
+    + struct.pack("<Q", 4096)
+    + bytes(4096)
+    + b"q\x01"
+    + text("t")
+    + b"cnumpy\ndtype\n("
+    + text("u1")
+    + b"\x89\x88tRq\x02"
+    + b"".join(
+      text(f"k{i}")
+      + b"cnumpy.core.numeric\n_frombuffer\n(h\x01h\x02M"
+      + struct.pack("<H", 4096)
+      + b"\x85"
+      + text("C")
+      + b"tR"
+      for i in range(9)
+    )
+    + b"u.",
+    "would unfold to more than",
+  ),
+  "a million lists": (b"\x80\x02" + b"]" * 1_000_010, "more than 1000000 op"),
   "doubled": (
     b"\x80\x02)q\x00" + b"0h\x00h\x00\x86q\x00" * 100 + b".",
     "opcode POP",

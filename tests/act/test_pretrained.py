@@ -298,6 +298,33 @@ def test_nothing_but_tensors(
     torch_file.read(stream)
 
 
+def test_a_storage_does_not_become_many_arrays(tmp_path: pathlib.Path) -> None:
+  storage = Storage("0", np.zeros(4096, np.float32))
+  for name, count in (("few", 3), ("many", 100)):
+    value = {f"w{i}": Tensor(storage) for i in range(count)}
+    for save in (save_zip, save_stream):
+      path = tmp_path / f"{name}.pth"
+      save(path, value, [storage])
+      if name == "few":  # as tied weights
+        assert len(torch_file.read(path)) == count
+        continue
+      with pytest.raises(errors.UserError, match="would unfold to more than"):
+        torch_file.read(path)
+
+
+def test_entries_that_overlap_are_refused(tmp_path: pathlib.Path) -> None:
+  """Many names in an archive may lead to the same bytes."""
+  path = tmp_path / "zip.pth"
+  storage = Storage("0", np.zeros(4096, np.float32))
+  with zipfile.ZipFile(path, "w") as archive:
+    archive.writestr("net/data.pkl", program({"a": Tensor(storage)}))
+    archive.writestr("net/data/0", storage.array.tobytes())
+    [entry] = [x for x in archive.filelist if x.filename == "net/data/0"]
+    archive.filelist += [entry] * 9
+  with pytest.raises(errors.UserError, match="entries that overlap"):
+    torch_file.read(path)
+
+
 def test_compressed_archives_are_refused(tmp_path: pathlib.Path) -> None:
   """Torch stores without compression; a bomb of zeros would not."""
   path = tmp_path / "zip.pth"
