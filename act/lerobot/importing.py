@@ -253,9 +253,10 @@ def _trained_by(policy: assembling.Policy) -> str:
 
 
 def _check_free(workdir: pathlib.Path) -> None:
-  if workdir.is_symlink() or (workdir.exists() and not workdir.is_dir()):
+  is_directory = os.path.isdir(workdir)  # also of names too long
+  if os.path.islink(workdir) or (os.path.exists(workdir) and not is_directory):
     raise errors.UserError(f"--workdir={workdir} is there, and no directory")
-  if workdir.is_dir() and any(workdir.iterdir()):
+  if is_directory and any(workdir.iterdir()):
     raise errors.UserError(
       f"--workdir={workdir} holds something already: name a new directory"
     )

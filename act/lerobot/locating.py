@@ -11,9 +11,11 @@ user/name, user/name@revision             of the hub
 """
 
 import dataclasses
+import os
 import pathlib
 
 from carnet import errors, hub
+from carnet.passport import shown
 
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 ORIGINAL, ORIGINAL_STATISTICS = "policy_best.ckpt", "dataset_stats.pkl"
@@ -53,8 +55,8 @@ def find(asked: str) -> Place:
   Raises:
     UserError: there is none; it says what is there instead.
   """
-  path = pathlib.Path(asked).expanduser()
-  if path.exists() or path.is_symlink() or not hub.is_id(asked):
+  path = pathlib.Path(os.path.expanduser(asked))
+  if os.path.lexists(path) or not hub.is_id(asked):
     return _local(path)
   name, _, revision = asked.partition("@")
   try:
@@ -72,9 +74,11 @@ def find(asked: str) -> Place:
 def _local(path: pathlib.Path, depth: int = 0) -> Place:
   if depth > _DEEPEST:
     raise errors.UserError(f"{path}: its links go round in a circle")
-  if not path.exists():
-    what = "a link to nothing" if path.is_symlink() else "no such file"
-    raise errors.UserError(f"{path}: {what}, and no user/name of the hub")
+  if not os.path.exists(path):  # also of names too long, which pathlib raises
+    what = "a link to nothing" if os.path.islink(path) else "no such file"
+    raise errors.UserError(
+      f"{shown.cut(path)}: {what}, and no user/name of the hub"
+    )
   if path.is_file():
     return _of_file(path, depth + 1)
   for within in (path, path / _POLICY):

@@ -684,6 +684,8 @@ def test_places_that_are_none(tmp_path: pathlib.Path) -> None:
 
   says(tmp_path / "absent", "no such file")
   says(tmp_path, "neither model.safetensors.*there is: nothing")
+  says("a" * 300, "a{200}[.]{3}: no such file")
+  says("~nobody-of-that-name/x", "no such file")
   (tmp_path / "last").write_text("../../etc")
   says(tmp_path / "last", "names no step")
   (tmp_path / "notes.txt").write_text("x")
