@@ -41,7 +41,7 @@ def provenance(
       steps=held.step if held else None,
       seed=config["seed"] if isinstance(config.get("seed"), int) else None,
       started_utc=launch.started_utc if launch else None,
-      finished_utc=held.created_utc if held else None,
+      finished_utc=_finished(held),
     ),
     lineage=_lineage(held),
   )
@@ -134,6 +134,16 @@ def _split(split: Mapping[str, Any] | None) -> str:
   if not split:
     return ""
   return ", ".join(f"{name}={value}" for name, value in sorted(split.items()))
+
+
+def _finished(held: manifest.Manifest | None) -> str | None:
+  """Returns when training ended; of an import nobody knows."""
+  if held is None:
+    return None
+  last = held.lineage[-1] if held.lineage else {}
+  imported = last.get("relation") == lineage.IMPORT
+  is_this_step = imported and last.get("step") == held.step
+  return None if is_this_step else held.created_utc
 
 
 def _lineage(held: manifest.Manifest | None) -> tuple[history.Parent, ...]:

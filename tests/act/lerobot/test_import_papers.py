@@ -78,6 +78,8 @@ def test_the_passport_names_the_source(step: pathlib.Path) -> None:
   assert came.training_package == "lerobot, version not recorded"
   assert came.training_commit is None
   assert came.training_run.run_id is None
+  # when it was imported is not when it was trained
+  assert came.training_run.finished_utc is None
 
 
 def test_a_run_that_goes_on_keeps_the_source(step: pathlib.Path) -> None:
