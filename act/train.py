@@ -190,13 +190,15 @@ def _restore(
   agent: Any,
 ) -> None:
   """Goes on where this run stopped, or starts from another run's leaves."""
-  if checkpoint.latest() is None and config.from_checkpoint:
+  begins = checkpoint.latest() is None and config.from_checkpoint
+  if begins:
     warm_start.load(config, checkpoint, ("model.",))
   step = int(agent.value.step)  # the parent's, if its counter was asked for
-  if step > config.total_steps:
+  if begins and step >= config.total_steps:
     raise errors.UserError(
-      f"config.from_checkpoint brings its counter, {step}, beyond "
-      f"total_steps={config.total_steps}: raise it, or leave agent/step out"
+      f"config.from_checkpoint brings its counter, {step}, and "
+      f"total_steps={config.total_steps} counts from 0: raise it, or leave "
+      "agent/step out"
     )
   launch_lib.load_or_save(checkpoint, workdir, captured, step)
 

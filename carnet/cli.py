@@ -1,5 +1,6 @@
 """The way into every script: flags in; one line and exit code 2 on mistakes."""
 
+import errno
 import functools
 import logging as python_logging
 import sys
@@ -8,6 +9,12 @@ from collections.abc import Callable, Mapping, Sequence
 from absl import app, flags, logging
 
 from carnet import allocator, errors, terminal
+
+# what is wrong with a path or a disk, and not with the program
+_OF_PLACES = (
+  *(errno.ENAMETOOLONG, errno.EACCES, errno.EPERM, errno.EROFS),
+  *(errno.ENOTDIR, errno.ELOOP, errno.ENOSPC, errno.EDQUOT),
+)
 
 
 def run(
@@ -35,6 +42,10 @@ def run(
         "".join(f"{terminal.printable(x)}\n" for x in note.splitlines())
       )
     _fail(str(error))
+  except OSError as error:
+    if error.errno not in _OF_PLACES or error.filename is None:
+      raise
+    _fail(f"{error.filename}: {error.strerror}")
   except errors.Interrupted as stop:
     sys.stderr.write(f"{stop}; run the same command again to go on\n")
     sys.exit(stop.exit_code)

@@ -20,6 +20,10 @@ fault = flags.DEFINE_string("fault", "", "What goes wrong.")
 def main(argv):
   if fault.value == "user":
     raise errors.UserError("no such\\nthing")
+  if fault.value == "name":
+    open("x" * 300)
+  if fault.value == "absent":
+    open("absent")
   if fault.value == "bug":
     raise RuntimeError("a bug keeps its traceback")
   if fault.value == "signal":
@@ -75,6 +79,19 @@ def test_mistakes_end_with_one_line_and_two(arguments, message):
   assert done.stderr.startswith("error: ")
   assert message in done.stderr
   assert done.stderr.count("\n") == 1
+
+
+def test_a_path_that_no_disk_takes_is_a_mistake():
+  done = _run(CONFIG, "--fault=name")
+  assert done.returncode == 2
+  assert done.stderr.endswith("x: File name too long\n")
+  assert done.stderr.count("\n") == 1
+
+
+def test_a_file_that_nobody_looked_for_is_a_bug():
+  done = _run(CONFIG, "--fault=absent")
+  assert done.returncode == 1
+  assert "Traceback" in done.stderr
 
 
 def test_interruption_has_the_exit_code_of_its_signal():
