@@ -32,6 +32,7 @@ from act.lerobot import (
   stored_policy,
   to_config,
   train_config,
+  trained_on,
 )
 from carnet import errors, terminal
 from carnet.checkpoint import digest, directory, manifest
@@ -124,10 +125,13 @@ class _Export:
     written = to_config.convert(
       config, spec, chosen, imported.get("config") or {}
     )
+    self._data = trained_on.of(
+      config.dataset, policy.dataset, policy.trained_on
+    )
     train = train_config.convert(
       config,
       written,
-      policy.dataset,
+      self._data,
       chosen.renamed,
       asked.repo_id,
       imported.get("train_config") or {},
@@ -150,7 +154,7 @@ class _Export:
       processors.POSTPROCESSOR_STATE: statistics,
     }
     self._example = recorded_example.make(policy, chosen)
-    self.notes = provenance.notes(policy, chosen)
+    self.notes = [*provenance.notes(policy, chosen), *self._data.notes()]
 
   def write(self, place: pathlib.Path) -> None:
     """Writes both directories of a step."""
@@ -172,7 +176,7 @@ class _Export:
     }
     _write_json(
       pretrained / provenance.NAME,
-      provenance.document(self._policy, self.notes, files),
+      provenance.document(self._policy, self._data, self.notes, files),
     )
     data = self._documents["train_config.json"]["dataset"]["repo_id"]
     (pretrained / provenance.CARD).write_text(

@@ -7,7 +7,7 @@ for people, and for the hub, which shows it as the model card.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from act.lerobot import stored_policy, to_config
+from act.lerobot import stored_policy, to_config, trained_on
 from carnet import versions
 
 NAME, CARD = "carnet.json", "README.md"
@@ -54,13 +54,17 @@ def _of_training(config: Any) -> list[str]:
 
 
 def document(
-  policy: stored_policy.Policy, noted: Sequence[str], files: Mapping[str, str]
+  policy: stored_policy.Policy,
+  data: trained_on.Data,
+  noted: Sequence[str],
+  files: Mapping[str, str],
 ) -> dict[str, Any]:
   """Returns the values of carnet.json.
 
   Args:
     policy: what was exported.
-    noted: of `notes`.
+    data: what it trained on.
+    noted: of `notes`, and of the data.
     files: path below the step of LeRobot -> sha256.
   """
   return {
@@ -71,7 +75,7 @@ def document(
     "step": policy.step,
     "sha256": dict(policy.digests),
     "lineage": [dict(entry) for entry in policy.lineage],
-    "dataset": _dataset(policy),
+    "dataset": data.to_json(),
     "notes": list(noted),
     "files": dict(files),
   }
@@ -111,14 +115,6 @@ def card(policy: stored_policy.Policy, noted: Sequence[str], data: str) -> str:
     "- A resumed training draws from freshly seeded random generators.",
   ]
   return "\n".join(lines) + "\n"
-
-
-def _dataset(policy: stored_policy.Policy) -> dict[str, Any]:
-  source = policy.dataset.get("source") or {}
-  return {
-    "identity": policy.dataset.get("task"),
-    "revision": source.get("revision"),
-  }
 
 
 def _version() -> str:

@@ -14,10 +14,23 @@ from act import lerobot_names, resnet
 from act import model as model_lib
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
-from carnet import errors
-from carnet.checkpoint import digest, directory, manifest, plain_file
+from carnet import errors, run_context
+from carnet.checkpoint import (
+  digest,
+  directory,
+  documents,
+  manifest,
+  plain_file,
+)
 
 TORCHVISION_WIDTHS = (64, 128, 256, 512)
+_DECIDED = (
+  "that was decided before the training: train with "
+  "--config=configs/act/lerobot.py (not its variant :scratch), which sets "
+  "--config.model.backbone=resnet18, --config.model.backbone_norm=frozen and "
+  "torchvision's --config.model.backbone_weights, for a policy that LeRobot "
+  "can run; this one carnet itself runs on the robot (carnet.policy.load)"
+)
 # papers, and the manifest that lists the digests of everything else
 _PAPERS = (manifest.NAME, directory.PASSPORT, directory.SIGNOFF)
 
@@ -38,6 +51,7 @@ class Policy:
     digests: sha256 of the manifest and of the papers that are there, and of
       all leaves together.
     lineage: where the run came from, as in the manifest.
+    trained_on: its data, as run_context.json has them; None without one.
   """
 
   path: pathlib.Path
@@ -51,6 +65,7 @@ class Policy:
   adam: dict[str, Any]
   digests: dict[str, str]
   lineage: tuple[Mapping[str, Any], ...]
+  trained_on: run_context.Dataset | None = None
 
 
 def read(path: pathlib.Path, any_widths: bool = False) -> Policy:
@@ -89,6 +104,7 @@ def read(path: pathlib.Path, any_widths: bool = False) -> Policy:
     adam=agent["optimizer"]["0"],
     digests=_digests(step) | {"leaves": found.tree_sha256},
     lineage=found.lineage,
+    trained_on=_trained_on(step, found),
   )
 
 
@@ -107,14 +123,11 @@ def check(
     return
   if model.backbone not in resnet.RESNETS:
     raise errors.UserError(
-      f'LeRobot has no backbone "{model.backbone}": train with '
-      "--config.model.backbone=resnet18 and --config.model.backbone_norm=frozen"
+      f'LeRobot has no backbone "{model.backbone}", and {_DECIDED}'
     )
   if model.backbone_norm != "frozen":
     raise errors.UserError(
-      f'LeRobot has no backbone_norm "{model.backbone_norm}": train with '
-      "--config.model.backbone_norm=frozen and torchvision's weights as "
-      "--config.model.backbone_weights"
+      f'LeRobot has no backbone_norm "{model.backbone_norm}", and {_DECIDED}'
     )
   if model.backbone_widths != TORCHVISION_WIDTHS and not any_widths:
     raise errors.UserError(
@@ -137,6 +150,17 @@ def state_dict(policy: Policy) -> dict[str, np.ndarray]:
     table = model_lib.sinusoid_table(length, options.width)
     found["model.vae_encoder_pos_enc"] = table[None]
   return found
+
+
+def _trained_on(
+  step: pathlib.Path, found: manifest.Manifest
+) -> run_context.Dataset | None:
+  if not any(file.path == run_context.NAME for file in found.files):
+    return None
+  stored = checkpoint_lib.read_json(step, run_context.NAME)
+  where = f"{step}/{run_context.NAME}"
+  context = run_context.parse(documents.encode(stored, where), where)
+  return context.datasets[0] if context.datasets else None
 
 
 def _digests(step: pathlib.Path) -> dict[str, str]:

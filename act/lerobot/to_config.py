@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import config_dict
 
 from act import features as features_lib
-from act.recordings import naming
+from act.recordings import lerobot_plan, naming
 from carnet import errors
 
 Json = dict[str, Any]
@@ -21,7 +21,6 @@ Json = dict[str, Any]
 STATE = "observation.state"
 ENVIRONMENT_STATE = "observation.environment_state"
 ACTION = "action"
-_OBSERVATION = "observation."
 
 MODES = {
   "identity": "IDENTITY",
@@ -58,7 +57,7 @@ def names(
   config: config_dict.ConfigDict,
   dataset: Mapping[str, Any],
 ) -> Names:
-  """Returns the names of the data where they are LeRobot's, else its usual.
+  """Returns the names of the data, as a LeRobotDataset of them has them.
 
   Args:
     features: of the policy.
@@ -73,28 +72,28 @@ def names(
   cameras: dict[str, str] = {}
   renamed: dict[str, str] = {}
 
-  def rename(ours: str, theirs: str) -> None:
-    name = stored.get(ours, "")
-    if name.startswith(_OBSERVATION) and name != theirs:
+  def rename(name: str, theirs: str) -> None:
+    if name != theirs:
       renamed[name] = theirs
 
+  def vector(ours: str) -> str:
+    return lerobot_plan.vector_name(stored.get(ours) or ours)
+
   for camera in features.cameras:
-    key = f"images/{camera}"
-    usual = f"observation.images.{camera}"
-    if not stored.get(key, "").startswith(_OBSERVATION):
-      cameras[camera] = imported.get(camera, usual)
-    else:
-      cameras[camera] = imported.get(camera, stored[key])
-      rename(key, cameras[camera])
+    name = lerobot_plan.camera_name(stored.get(f"images/{camera}") or camera)
+    cameras[camera] = imported.get(camera, name)
+    if f"images/{camera}" in stored:
+      rename(name, cameras[camera])
   if len(set(cameras.values())) < len(cameras):
     raise errors.UserError(
       f"two cameras would have one name to LeRobot ({', '.join(cameras)}): "
       "rename one with config.dataset.rename"
     )
   if features.state_size:
-    rename(config.state, STATE)
+    rename(vector(config.state), STATE)
   if features.environment_state_size:
-    rename(config.environment_state or "environment_state", ENVIRONMENT_STATE)
+    environment = config.environment_state or "environment_state"
+    rename(vector(environment), ENVIRONMENT_STATE)
   return Names(cameras, renamed)
 
 

@@ -7,17 +7,15 @@ The fields are those of TrainPipelineConfig (`configs/train.py`,
 has LeRobot's default, or the value that was imported.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from ml_collections import config_dict
 
-from act.lerobot import from_config
+from act.lerobot import from_config, trained_on
 
 Json = dict[str, Any]
 
-_HUB = re.compile(r"lerobot:([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 # LeRobot's own values of what a run of ours does not tell
 _DEFAULTS: Json = {
   "dataset": {},
@@ -86,7 +84,7 @@ _COLORS = ("brightness", "contrast", "saturation", "hue")
 def convert(
   config: config_dict.ConfigDict,
   policy: Json,
-  dataset: Mapping[str, Any],
+  data: trained_on.Data,
   renamed: Mapping[str, str],
   repo_id: str,
   imported: Mapping[str, Any],
@@ -96,7 +94,7 @@ def convert(
   Args:
     config: of the run.
     policy: of config.json.
-    dataset: of dataset.json.
+    data: what it trained on.
     renamed: features of the data that the policy calls otherwise.
     repo_id: of the dataset to go on with; "" is the one trained on.
     imported: the train_config.json that the checkpoint came from, or nothing.
@@ -111,9 +109,9 @@ def convert(
     "optimizer": _optimizer(config),
     "rename_map": dict(renamed),
   }
-  data = imported.get("dataset")
+  before = imported.get("dataset")
   found["dataset"] = _dataset(
-    config, dataset, repo_id, data if isinstance(data, Mapping) else {}
+    config, data, repo_id, before if isinstance(before, Mapping) else {}
   )
   if not imported:
     found["log_freq"] = config.log_every_steps
@@ -137,20 +135,17 @@ def _optimizer(config: config_dict.ConfigDict) -> Json:
 
 def _dataset(
   config: config_dict.ConfigDict,
-  dataset: Mapping[str, Any],
+  data: trained_on.Data,
   repo_id: str,
   imported: Mapping[str, Any],
 ) -> Json:
-  source = dataset.get("source") or {}
-  pinned = _HUB.fullmatch(str(source.get("origin", "")))
-  name, revision = pinned.groups() if pinned else (dataset.get("task"), None)
   found: Json = {
-    "repo_id": str(name or "unknown"),
+    "repo_id": data.identity or "unknown",
     "repo_type": "dataset",
-    "root": None,
-    "episodes": None,
+    "root": data.root,
+    "episodes": data.episodes,
     "image_transforms": _image_transforms(config.augmentation),
-    "revision": revision,
+    "revision": data.commit,
     "use_imagenet_stats": config.normalization.images == "imagenet",
     "video_backend": "pyav",
     "return_uint8": False,

@@ -68,11 +68,11 @@ def of(found: base.Recording, fps: float | None = None) -> Plan:
         f"{found.origin}: camera '{name}' has {camera.height}x{camera.width} "
         "pixels, and videos (yuv420p) need even numbers of them"
       )
-    _add(cameras, _camera_name(name), name, found)
+    _add(cameras, camera_name(name), name, found)
   vectors: dict[str, str] = {}
   for name in found.vectors:
-    _add(vectors, _vector_name(name), name, found)
-    if _vector_name(name) in cameras:
+    _add(vectors, vector_name(name), name, found)
+    if vector_name(name) in cameras:
       raise errors.UserError(
         f"{found.origin}: '{name}' is a camera and a vector"
       )
@@ -134,13 +134,15 @@ def features(plan: Plan, found: base.Recording, codec: str) -> dict[str, Any]:
   return table
 
 
-def _camera_name(name: str) -> str:
+def camera_name(name: str) -> str:
+  """Returns the feature that a camera of a recording becomes."""
   if name.startswith("observation.") and "/" not in name:
     return name
   return f"observation.images.{_plain(name)}"
 
 
-def _vector_name(name: str) -> str:
+def vector_name(name: str) -> str:
+  """Returns the feature that a vector of a recording becomes."""
   if name in _VECTORS:
     return _VECTORS[name]
   if _UNCHANGED.fullmatch(name):

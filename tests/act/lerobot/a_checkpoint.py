@@ -2,7 +2,7 @@
 
 import dataclasses
 import pathlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,6 +15,7 @@ from act import features as features_lib
 from act import learner, statistics
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as json_lib
+from carnet import run_context
 
 FEATURES = features_lib.Features(
   images=(("top", (96, 128, 3)), ("wrist", (96, 128, 3))),
@@ -92,6 +93,8 @@ def save(
   state: learner.TrainState | None = None,
   blocks_of: Mapping[str, Any] | None = None,
   step: int = 3,
+  context: Mapping[str, Any] | None = None,
+  lineage: Sequence[Mapping[str, Any]] = (),
 ) -> pathlib.Path:
   """Saves a checkpoint as training does; returns its step directory."""
   state = state or random_state(config, spec, step)
@@ -101,6 +104,10 @@ def save(
     checkpoint.attach("stats.json", dict(blocks_of or blocks(spec)))
     checkpoint.attach("features.json", features_lib.to_json(spec))
     checkpoint.attach("dataset.json", dict(dataset or DATASET))
+    if context:
+      checkpoint.attach(run_context.NAME, dict(context))
+    for entry in lineage:
+      checkpoint.descend_from(entry)
     checkpoint.save(step)
     checkpoint.wait()
   return workdir / "checkpoints" / f"{step:09d}"

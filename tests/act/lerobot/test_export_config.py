@@ -96,15 +96,17 @@ def test_state_of_the_environment_is_scaled_too() -> None:
   }
 
 
-def test_names_of_other_data_become_the_usual_ones() -> None:
+def test_names_of_other_data_are_those_that_export_dataset_gives() -> None:
   dataset = {"names": {"images/top": "cam_high", "qpos": "qpos"}}
   found = names(dataset, state="qpos")
   assert found.cameras == {
-    "top": "observation.images.top",
+    "top": "observation.images.cam_high",
     "wrist": "observation.images.wrist",
   }
   assert not found.renamed
-  assert names({}) == found
+  found = names({}, state="qvel")
+  assert found.cameras["top"] == "observation.images.top"
+  assert found.renamed == {"observation.velocity": "observation.state"}
 
 
 def test_names_that_lerobot_does_not_know_are_renamed() -> None:

@@ -65,6 +65,21 @@ def test_network_that_lerobot_lacks(
   assert "train with" in str(caught.value)
 
 
+def test_network_that_was_chosen_before_training() -> None:
+  """It is too late to follow the advice: there is another way to the robot."""
+  for model in (
+    {"backbone": "small", "backbone_norm": "group"},
+    {"backbone_norm": "group"},
+  ):
+    options = a_checkpoint.config(model).model
+    with pytest.raises(errors.UserError) as caught:
+      stored_policy.check(options, a_checkpoint.FEATURES, any_widths=True)
+    message = str(caught.value)
+    assert "decided before the training" in message
+    assert "configs/act/lerobot.py (not its variant :scratch)" in message
+    assert "carnet.policy.load" in message
+
+
 def test_policy_that_sees_nothing() -> None:
   spec = features_lib.Features((), 3, 4)
   options = a_checkpoint.config().model

@@ -9,7 +9,7 @@ from typing import Any
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 import a_checkpoint
 
-from act.lerobot import train_config
+from act.lerobot import train_config, trained_on
 
 DEFAULT = pathlib.Path(__file__).parents[2] / "fixtures/lerobot_act_tiny"
 FIXTURES = pathlib.Path(os.environ.get("ACT_FIXTURES", DEFAULT))
@@ -40,7 +40,7 @@ def trained(
   return train_config.convert(
     config,
     POLICY,
-    a_checkpoint.DATASET if dataset is None else dataset,
+    trained_on.of(config.dataset, dataset or a_checkpoint.DATASET, None),
     {},
     repo_id,
     imported or {},
