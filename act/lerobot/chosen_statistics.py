@@ -9,6 +9,7 @@ import numpy as np
 from act import normalize
 from act.lerobot import completing, declared, policy_statistics
 from carnet import errors
+from carnet.passport import shown
 
 
 class Chosen:
@@ -81,15 +82,44 @@ class Chosen:
     theirs = {ours: name for name, ours in self._rename.items()}
     for feature in completing.missing(found, wanted):
       kind = wanted.kinds()[feature]
+      name = theirs.get(feature, feature)
       if kind == "VISUAL" and self._by_imagenet(wanted):
+        self._check_camera(feature, name, other)
         self.imagenet = True
         found[feature] = _imagenet()
         continue
-      name = theirs.get(feature, feature)
       block = other.statistics.get(name, other.statistics.get(feature))
       if block is not None:
         found[feature] = block
     return found
+
+  def _check_camera(
+    self, feature: str, name: str, other: completing.Elsewhere
+  ) -> None:
+    """Refuses data that cannot be the policy's, or notes that they look so.
+
+    ImageNet's numbers need no data, but a dataset without the camera is hardly
+    the one that the policy was trained on. Where train_config.json says that
+    images were scaled by ImageNet's the import is right all the same.
+    """
+    if other.features is None or {name, feature} & other.features:
+      return
+    lacks = f"{shown.cut(other.place)} has no camera '{name}'"
+    if self._told_imagenet() is None:
+      raise errors.UserError(
+        f"{lacks}, which the policy sees: --stats names the dataset that it "
+        "was trained on"
+      )
+    self.notes.append(
+      f"{lacks}: it is scaled by ImageNet's numbers, as train_config.json says"
+    )
+
+  def _told_imagenet(self) -> bool | None:
+    """Returns `dataset.use_imagenet_stats` of train_config.json, if it is."""
+    data = self._trained.get("dataset")
+    if isinstance(data, Mapping) and "use_imagenet_stats" in data:
+      return bool(data["use_imagenet_stats"])
+    return None
 
   def _by_imagenet(self, wanted: declared.Declared) -> bool:
     """Tells whether LeRobot put ImageNet's numbers in the place of the data's.
@@ -99,9 +129,9 @@ class Chosen:
     """
     if wanted.modes["VISUAL"] != "mean_std":
       return False
-    data = self._trained.get("dataset")
-    if isinstance(data, Mapping) and "use_imagenet_stats" in data:
-      return bool(data["use_imagenet_stats"])
+    told = self._told_imagenet()
+    if told is not None:
+      return told
     if not self.notes:
       self.notes.append(
         "no file tells by which statistics images were scaled: ImageNet's are "

@@ -1,6 +1,7 @@
 """Statistics made whole: from where the user says, checked, in our terms."""
 
 import dataclasses
+import os
 import pathlib
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from act.lerobot import declared, policy_statistics, reading
+from act.recordings import lerobot_info, lerobot_stored_statistics
 from carnet import errors, hub
+from carnet.passport import shown
 
 _STATS, _EPISODES = "meta/stats.json", "meta/episodes_stats.jsonl"
 _INFO = "meta/info.json"
@@ -34,12 +37,14 @@ class Elsewhere:
     fps: of the dataset.
     digests: file -> sha256.
     place: for people.
+    features: that the dataset has; None of a pickle, which has no cameras.
   """
 
   statistics: policy_statistics.Statistics
   fps: float | None
   digests: Mapping[str, str]
   place: str
+  features: frozenset[str] | None = None
 
 
 def elsewhere(asked: str) -> Elsewhere:
@@ -49,13 +54,13 @@ def elsewhere(asked: str) -> Elsewhere:
     UserError: there are none.
   """
   name = asked.removeprefix("lerobot:")
-  path = pathlib.Path(name).expanduser()
-  if not path.exists() and hub.is_id(name):
+  path = pathlib.Path(os.path.expanduser(name))
+  if not os.path.exists(path) and hub.is_id(name):
     identity, _, revision = name.partition("@")
     fetched = hub.snapshot(identity, "dataset", revision or None, _PATTERNS)
     place = f"{identity}@{fetched.commit}"
     return dataclasses.replace(_of_dataset(fetched.path, asked), place=place)
-  if path.is_file():
+  if os.path.isfile(path):  # False of names too long, too
     files = reading.Files(path.absolute().parent)
     if path.suffix != ".pkl":
       raise errors.UserError(
@@ -63,28 +68,31 @@ def elsewhere(asked: str) -> Elsewhere:
         "original ACT"
       )
     return Elsewhere(of_pickle(files, path.name), None, files.digests, asked)
-  if not path.is_dir():
-    raise errors.UserError(f"--stats={asked}: no such directory")
+  if not os.path.isdir(path):
+    raise errors.UserError(f"--stats={shown.cut(asked)}: no such directory")
   return _of_dataset(path, asked)
 
 
 def _of_dataset(path: pathlib.Path, asked: str) -> Elsewhere:
   files = reading.Files(path.absolute())
-  fps = files.json(_INFO).get("fps") if files.has(_INFO) else None
+  told = files.json(_INFO) if files.has(_INFO) else {}
+  fps, features = told.get("fps"), told.get("features")
   if files.has(_STATS):
     stored: Any = files.json(_STATS)
   elif files.has(_EPISODES):
-    from act.recordings import opening  # it aggregates the episodes'
-
     files.note(_EPISODES)
-    stored = opening.open(f"lerobot:{path}").statistics
+    info = lerobot_info.read(files.directory)
+    stored = lerobot_stored_statistics.of_all_episodes(info)
   else:
     raise errors.UserError(f"--stats={asked} has no {_STATS}")
+  statistics = _numbers(stored, asked)
+  names = features if isinstance(features, Mapping) else {}
   return Elsewhere(
-    _numbers(stored, asked),
+    statistics,
     float(fps) if isinstance(fps, int | float) and fps > 0 else None,
     files.digests,
     asked,
+    frozenset((*names, *statistics)),
   )
 
 

@@ -48,6 +48,24 @@ def read(
   return merge([_flat(info, part, where) for part in parts])
 
 
+def of_all_episodes(info: lerobot_info.Info) -> Statistics:
+  """Returns those of a v2.1 as a whole; its metadata alone need be there.
+
+  Raises:
+    UserError: some episodes have none, or are there twice.
+  """
+  where = lerobot_v2.EPISODES_STATISTICS
+  rows = inside.read_json_lines(info.root, where)
+  parts = [row["stats"] for row in rows if isinstance(row.get("stats"), dict)]
+  numbers = {str(row.get("episode_index")) for row in rows}
+  if not len(parts) == len(rows) == len(numbers) == info.total_episodes:
+    raise errors.UserError(
+      f"{info.root / where} has statistics of {len(numbers)} episodes, "
+      f"{lerobot_info.FILE} counts {info.total_episodes}"
+    )
+  return merge([_flat(info, part, where) for part in parts])
+
+
 def merge(parts: Sequence[Statistics]) -> Statistics:
   """Returns the statistics of episodes as those of all their frames."""
   out: Statistics = {}

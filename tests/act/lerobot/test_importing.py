@@ -600,6 +600,96 @@ def test_statistics_of_a_dataset(
   assert "stats/meta/stats.json" in entry["files"]
 
 
+def only_metadata(place: pathlib.Path, layout: Layout) -> pathlib.Path:
+  """Writes what --stats fetches of a v2.1: two episodes, of 10 and 30 frames.
+
+  The means of both are 3 standard deviations apart.
+  """
+  (place / "meta").mkdir(parents=True)
+  features, rows = {}, []
+  for name, block in layout.statistics.items():
+    size = block["mean"].size
+    is_image = name.startswith("observation.images.")
+    features[name] = {
+      "dtype": "video" if is_image else "float32",
+      "shape": [64, 64, 3] if is_image else [size],
+    }
+  for number, (length, shift) in enumerate(((10, -2.25), (30, 0.75))):
+    stats = {
+      name: {
+        "mean": (block["mean"] + shift * block["std"]).tolist(),
+        **{key: block[key].tolist() for key in ("std", "min", "max")},
+        "count": [length],
+      }
+      for name, block in layout.statistics.items()
+    }
+    rows.append({"episode_index": number, "stats": stats})
+  info = {"codebase_version": "v2.1", "fps": 20, "total_episodes": 2}
+  write_lerobot.save_json(
+    place / "meta/info.json", info | {"total_frames": 40, "features": features}
+  )
+  lines = "\n".join(map(json.dumps, rows))
+  (place / "meta/episodes_stats.jsonl").write_text(lines)
+  return place
+
+
+def test_statistics_of_a_dataset_of_v21(tmp_path: pathlib.Path) -> None:
+  """Its episodes' are merged; neither data nor videos are there."""
+  layout = Layout()
+  place = write_lerobot.bare(tmp_path / "theirs", layout.config, layout.weights)
+  data = only_metadata(tmp_path / "data", layout)
+  step = imported(place, tmp_path / "run", statistics=str(data))
+  stored = checkpoint_lib.read_json(step, "stats.json")
+  for name in ("state", "action"):
+    block = layout.blocks[name]
+    np.testing.assert_allclose(stored[name]["mean"], block["mean"], rtol=1e-4)
+    # shifts of -2.25 in a quarter and 0.75 in the rest have the variance 27/16
+    expected = np.asarray(block["std"]) * (1 + 27 / 16) ** 0.5
+    np.testing.assert_allclose(stored[name]["std"], expected, rtol=1e-3)
+  [entry] = checkpoint_lib.read_manifest(step).lineage
+  assert "stats/meta/episodes_stats.jsonl" in entry["files"]
+  path = data / "meta/episodes_stats.jsonl"
+  path.write_text(path.read_text().splitlines()[0])
+  refused(
+    place,
+    tmp_path / "more",
+    "statistics of 1 episodes, meta/info.json counts 2",
+    statistics=str(data),
+  )
+
+
+@pytest.mark.parametrize("told", [True, None])
+def test_a_dataset_without_a_camera_of_the_policy(
+  told: bool | None, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+  layout = Layout()
+  place = write_lerobot.bare(tmp_path / "theirs", layout.config, layout.weights)
+  data = data_with_statistics(tmp_path / "data", layout)
+  path = data / "meta/stats.json"
+  stats = json.loads(path.read_text())
+  del stats["observation.images.top"]
+  path.write_text(json.dumps(stats))
+  asked, says = str(data), "has no camera 'observation.images.top'"
+  if told is None:
+    refused(place, tmp_path / "run", says, statistics=asked)
+    return
+  write_lerobot.save_json(
+    place / "train_config.json", {"dataset": {"use_imagenet_stats": told}}
+  )
+  step = imported(place, tmp_path / "run", statistics=asked)
+  assert read_config(step).normalization.images == "imagenet"
+  assert says in capsys.readouterr().out
+  notes = checkpoint_lib.read_json(step, "dataset.json")["source"]["notes"]
+  assert any(says in note for note in notes)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "~nobody-of-that-name/x"])
+def test_no_such_statistics(name: str, tmp_path: pathlib.Path) -> None:
+  layout = Layout()
+  place = write_lerobot.bare(tmp_path / "theirs", layout.config, layout.weights)
+  refused(place, tmp_path / "run", "no such directory", statistics=name)
+
+
 def test_statistics_of_a_dataset_for_images_too(tmp_path: pathlib.Path) -> None:
   layout = Layout()
   place = write_lerobot.bare(tmp_path / "theirs", layout.config, layout.weights)
