@@ -38,6 +38,8 @@ _RENAME, _NORMALIZER = "rename_observations_processor", "normalizer_processor"
 _UNNORMALIZER = "unnormalizer_processor"
 # that change no number
 _PLAIN = ("to_batch_processor", "device_processor")
+# of device_processor's float_dtype; others would round the numbers
+_SINGLE = (None, "float32", "float")
 _BUFFER = re.compile(
   r"(normalize_inputs|normalize_targets|unnormalize_outputs)\."
   r"(?:(.+)_)?buffer_(.+)\.([a-z0-9]+)"
@@ -72,6 +74,7 @@ def of_processors(files: reading.Files, wanted: declared.Declared) -> Found:
       a feature, or contradict each other.
   """
   before = _steps(files, PREPROCESSOR, (_RENAME, *_PLAIN, _NORMALIZER))
+  _check_order(before, str(files.directory / PREPROCESSOR))
   after = _steps(files, POSTPROCESSOR, (_UNNORMALIZER, *_PLAIN))
   into = _Normalizer(files, PREPROCESSOR, before, _NORMALIZER)
   out = _Normalizer(files, POSTPROCESSOR, after, _UNNORMALIZER)
@@ -230,9 +233,33 @@ def _steps(
     if kind not in known:
       named = shown.cut(kind or step.get("class"), 80)
       raise errors.unknown(f"processor step in {where}:", named, known)
-    if not isinstance(step.get("config", {}), dict):
+    config = step.get("config") or {}
+    if not isinstance(config, dict):
       raise errors.UserError(f"{where}: {kind} has no table as its config")
+    if config.get("float_dtype") not in _SINGLE:
+      raise errors.UserError(
+        f"{where}: {kind} computes in {shown.cut(config['float_dtype'], 80)}, "
+        "ACT here in float32: set its float_dtype to null"
+      )
   return steps
+
+
+def _check_order(steps: list[dict[str, Any]], where: str) -> None:
+  """Refuses a renaming after the scaling, which is by the new names here.
+
+  LeRobot would leave what is renamed unscaled. All other orders of the steps
+  that are known compute the same numbers.
+  """
+  kinds = [step["registry_name"] for step in steps]
+  if _NORMALIZER not in kinds:
+    return
+  for step in steps[kinds.index(_NORMALIZER) + 1 :]:
+    renames = (step.get("config") or {}).get("rename_map")
+    if step["registry_name"] == _RENAME and renames:
+      raise errors.UserError(
+        f"{where} has {_RENAME} after {_NORMALIZER}, which would pass renamed "
+        f"features through unscaled: only {_RENAME} before it is understood"
+      )
 
 
 def _rename_map(steps: list[dict[str, Any]], where: str) -> dict[str, str]:

@@ -452,6 +452,12 @@ def change_step(index: int, **config: Any) -> Callable[[Any], None]:
   return lambda steps: steps[index]["config"].update(config)
 
 
+def renaming(step: Any) -> Any:
+  camera = "observation.images.top"
+  step["config"] = {"rename_map": {"observation.images.cam_high": camera}}
+  return step
+
+
 PROCESSORS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
   "unknown step": (
     "policy_preprocessor",
@@ -492,6 +498,36 @@ PROCESSORS: dict[str, tuple[str, Callable[[Any], Any], str]] = {
     "policy_preprocessor",
     lambda steps: steps[3].update(state_file="x.safetensors"),
     "x.safetensors: no such file",
+  ),
+  "two normalisers": (
+    "policy_preprocessor",
+    lambda steps: steps.append(steps[3]),
+    "has 2 steps normalizer_processor",
+  ),
+  "two that undo it": (
+    "policy_postprocessor",
+    lambda steps: steps.insert(0, steps[0]),
+    "has 2 steps unnormalizer_processor",
+  ),
+  "scaled before it is renamed": (
+    "policy_preprocessor",
+    lambda steps: steps.append(renaming(steps.pop(0))),
+    "rename_observations_processor after normalizer_processor",
+  ),
+  "half precision": (
+    "policy_preprocessor",
+    change_step(2, float_dtype="float16"),
+    "device_processor computes in float16",
+  ),
+  "an order that changes nothing": (
+    "policy_preprocessor",
+    lambda steps: steps.reverse(),
+    "",
+  ),
+  "a device last or first": (
+    "policy_postprocessor",
+    lambda steps: steps.reverse(),
+    "",
   ),
   "no file": (
     "policy_preprocessor",
