@@ -4,7 +4,9 @@ A branch or a tag can move; the commit that it stood for cannot, so this is
 what files are fetched from and what a passport records.
 """
 
+import contextlib
 import dataclasses
+import functools
 import pathlib
 import re
 from collections.abc import Sequence
@@ -61,9 +63,7 @@ def snapshot(
       api = hub.HfApi()
       ask = api.dataset_info if kind == "dataset" else api.model_info
       commit = ask(repo_id, revision=revision).sha
-    path = hub.snapshot_download(
-      repo_id, repo_type=kind, revision=commit, allow_patterns=list(patterns)
-    )
+    path = _fetch(hub, repo_id, kind, commit, patterns)
   except Exception as error:
     # three generations of its HTTP library share no class but these names
     names = {base.__name__ for base in type(error).__mro__}
@@ -71,6 +71,26 @@ def snapshot(
       f"{repo_id}@{revision or 'main'}", kind, names, error
     ) from (error)
   return Snapshot(pathlib.Path(path), commit)
+
+
+def _fetch(
+  hub: Any, repo_id: str, kind: str, commit: str, patterns: Sequence[str]
+) -> str:
+  """Returns the directory, from the cache if all of it is known to be there."""
+  download = functools.partial(
+    hub.snapshot_download,
+    repo_id,
+    repo_type=kind,
+    revision=commit,
+    allow_patterns=list(patterns),
+  )
+  with contextlib.suppress(OSError, ValueError):  # LocalEntryNotFoundError
+    path = download(local_files_only=True)
+    # Only where the library keeps what the commit holds does it tell a cache
+    # with some of the files, as other patterns leave it, from a whole one.
+    if (pathlib.Path(path).parents[1] / "trees" / f"{commit}.json").is_file():
+      return path
+  return download()
 
 
 def _check(repo_id: str, revision: str | None) -> None:

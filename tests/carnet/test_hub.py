@@ -44,6 +44,10 @@ def library(monkeypatch, tmp_path):
   module = types.ModuleType("huggingface_hub")
   module.asked = []
   module.fault = None
+  module.cached = False
+  folder = tmp_path / "snapshots" / COMMIT
+  listing = tmp_path / "trees" / f"{COMMIT}.json"
+  module.folder, module.listing = folder, listing
 
   def info(kind):
     def ask(self, repo_id, revision=None):
@@ -54,11 +58,17 @@ def library(monkeypatch, tmp_path):
 
     return ask
 
-  def snapshot_download(repo_id, *, repo_type, revision, allow_patterns):
+  def snapshot_download(
+    repo_id, *, repo_type, revision, allow_patterns, local_files_only=False
+  ):
+    if local_files_only:
+      if not module.cached:
+        raise LocalEntryNotFoundError("not in the cache")
+      return str(folder)
     module.asked.append((repo_type, repo_id, revision, allow_patterns))
     if module.fault:
       raise module.fault
-    return str(tmp_path)
+    return str(folder)
 
   module.HfApi = type(
     "HfApi", (), {"dataset_info": info("dataset"), "model_info": info("model")}
@@ -70,11 +80,9 @@ def library(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("kind", ["dataset", "model"])
 @pytest.mark.parametrize("revision", [None, "main", "v3.0", "refs/pr/3"])
-def test_files_come_from_the_commit_a_name_stood_for(
-  library, tmp_path, kind, revision
-):
+def test_files_come_from_the_commit_a_name_stood_for(library, kind, revision):
   found = hub.snapshot("user/name", kind, revision, ("meta/*", "data/*"))
-  assert found == hub.Snapshot(tmp_path, COMMIT)
+  assert found == hub.Snapshot(library.folder, COMMIT)
   assert library.asked == [
     (kind, "user/name", revision),
     (kind, "user/name", COMMIT, ["meta/*", "data/*"]),
@@ -84,6 +92,21 @@ def test_files_come_from_the_commit_a_name_stood_for(
 def test_a_full_commit_is_not_asked_for(library):
   assert hub.snapshot("user/name", "model", COMMIT, ("*",)).commit == COMMIT
   assert library.asked == [("model", "user/name", COMMIT, ["*"])]
+
+
+def test_a_whole_commit_in_the_cache_needs_no_network(library):
+  library.cached, library.fault = True, ConnectError("refused")
+  library.listing.parent.mkdir()
+  library.listing.write_text("{}")
+  found = hub.snapshot("user/name", "dataset", COMMIT, ("*",))
+  assert found == hub.Snapshot(library.folder, COMMIT)
+  assert not library.asked
+
+
+def test_what_may_be_part_of_a_commit_is_completed(library):
+  library.cached = True  # and nothing tells what the commit holds
+  hub.snapshot("user/name", "dataset", COMMIT, ("*",))
+  assert library.asked == [("dataset", "user/name", COMMIT, ["*"])]
 
 
 @pytest.mark.parametrize(
