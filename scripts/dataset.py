@@ -42,8 +42,8 @@ def main(argv: Sequence[str]) -> int:
       f"name one dataset, not {len(argv) - 1} (--help shows examples)"
     )
   page = pathlib.Path(_HTML.value) if _HTML.value else None
-  if page is not None and not page.parent.is_dir():
-    raise errors.UserError(f"--html={page}: there is no directory for it")
+  if page is not None:
+    _check_writable(page)
   # what is unsound is a finding here, and stops nothing
   options = base.Options(episodes=_EPISODES.value, skip_bad=True)
   recording = opening.open(argv[1], options)
@@ -58,6 +58,22 @@ def main(argv: Sequence[str]) -> int:
     if page is not None:
       print(f"page: {page}")
   return 1 if found.count("severe") else 0
+
+
+def _check_writable(path: pathlib.Path) -> None:
+  """Raises UserError where the page cannot be written, before any work."""
+  try:
+    is_new = not path.exists()
+    with path.open("ab"):
+      pass
+    if is_new:
+      path.unlink()
+  except FileNotFoundError as error:
+    raise errors.UserError(
+      f"--html={path}: there is no directory for it"
+    ) from error
+  except OSError as error:
+    raise errors.UserError(f"--html={path}: {error.strerror}") from error
 
 
 def _examine(recording: base.Recording) -> report.Report:

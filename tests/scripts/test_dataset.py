@@ -150,3 +150,24 @@ def test_mistakes(call, tmp_path, episodes):
       call(*words)
   with pytest.raises(errors.UserError, match="Is a directory"):
     call(episodes, f"--html={tmp_path}")
+
+
+def test_a_page_that_cannot_be_written_is_known_first(
+  call, episodes, tmp_path, monkeypatch, script
+):
+  def refuse(*_):
+    raise AssertionError("the data were opened")
+
+  monkeypatch.setattr(script.opening, "open", refuse)
+  kept = tmp_path / "kept.html"
+  kept.write_text("old")
+  link = tmp_path / "link.html"
+  link.symlink_to(tmp_path / "gone/page.html")
+  for page in (tmp_path, tmp_path / ("x" * 300), tmp_path / "a/b", link):
+    with pytest.raises(errors.UserError, match="--html="):
+      call(episodes, f"--html={page}")
+  for page in (kept, tmp_path / "new.html"):
+    with pytest.raises(AssertionError, match="were opened"):
+      call(episodes, f"--html={page}")
+  assert kept.read_text() == "old"
+  assert not (tmp_path / "new.html").exists()
