@@ -7,6 +7,8 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from act.recordings import remedy
+
 Encoding = Literal["jpeg", "raw"]
 
 JPEG_QUALITY = 90  # 48 dB on these scenes
@@ -46,7 +48,7 @@ def decode(
       image.draft("RGB", None)
       pixels = np.asarray(image)
   except (OSError, SyntaxError) as error:  # Pillow's words for a broken file
-    raise ValueError(f"corrupt JPEG ({error})") from error
+    raise ValueError(f"corrupt JPEG ({remedy.cause(error)})") from error
   if pixels.shape != out.shape:
     raise ValueError(f"JPEG of shape {pixels.shape}, expected {out.shape}")
   out[...] = pixels

@@ -17,6 +17,7 @@ from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 
 from act import decoding_threads, example, image_codec, reopening
+from act.recordings import remedy
 from carnet import errors
 
 # One record at a time, read by the calling thread: reading ahead and threads
@@ -36,10 +37,12 @@ class ImageReader(reopening.Reopening):
     shards: Sequence[pathlib.Path],
     first_frames: Int[np.ndarray, " E"],
     cameras: Mapping[str, Mapping[str, Any]],
+    episodes: Sequence[int],
   ):
     self._shards = tuple(shards)
     self._first_frames = first_frames
     self._cameras = {name: dict(camera) for name, camera in cameras.items()}
+    self._episodes = tuple(episodes)
     self._open()
 
   def read(
@@ -100,5 +103,6 @@ class ImageReader(reopening.Reopening):
         image_codec.decode(data, self._cameras[name]["encoding"], image)
       except ValueError as error:
         raise errors.UserError(
-          f"{self._shards[shard]}: image of camera '{name}': {error}"
+          f"{self._shards[shard]}: image of camera '{name}': {error}: "
+          f"{remedy.exclude(self._episodes[shard])}"
         ) from error

@@ -19,17 +19,16 @@ import collections
 import dataclasses
 import hashlib
 import pathlib
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from act.recordings import aloha_images, base, hdf5_file
+from act.recordings import aloha_files, aloha_images, base, hdf5_file, remedy
+from act.recordings import place as place_lib
 from carnet import errors
 
 _FPS = 50.0
-_SUFFIXES = (".hdf5", ".h5")
 _VECTORS = {
   "qpos": "observations/qpos",
   "qvel": "observations/qvel",
@@ -49,16 +48,10 @@ _JOINTS = tuple(
 
 
 @dataclasses.dataclass(frozen=True)
-class _File:
-  number: int
-  path: pathlib.Path
-
-
-@dataclasses.dataclass(frozen=True)
 class _Episode:
   """What is read of a file when it is opened."""
 
-  file: _File
+  file: aloha_files.File
   vectors: dict[str, np.ndarray]
   cameras: dict[str, aloha_images.Stored]
   others: dict[str, aloha_images.Stored]  # nobody asked for
@@ -82,15 +75,15 @@ def open(place: str, options: base.Options) -> base.Recording:
   Raises:
     UserError: naming the file and the episode that is unsound.
   """
-  path = pathlib.Path(place)
-  files = list(_files(path))
+  path = place_lib.find(place)
+  files = list(aloha_files.find(path))
   if not 0 <= options.episodes <= len(files):
     raise errors.UserError(
       f"config.dataset.episodes={options.episodes}, but '{path}' holds "
       f"{len(files)}"
     )
   files = files[: options.episodes or len(files)]
-  skipped: dict[_File, str] = {}
+  skipped: dict[aloha_files.File, str] = {}
   found: list[_Episode] = []
   for file in files:
     try:
@@ -107,31 +100,14 @@ def open(place: str, options: base.Options) -> base.Recording:
   return _recording(place, path, found, skipped)
 
 
-def _files(path: pathlib.Path) -> Iterator[_File]:
-  if path.is_file():
-    paths = [path]
-  elif path.is_dir():
-    paths = [x for x in path.iterdir() if x.suffix in _SUFFIXES]
-  else:
-    raise errors.UserError(f"no demonstrations at '{path}': no such file")
-  if not paths:
-    raise errors.UserError(f"'{path}' holds no episode_N.hdf5")
-  numbers = {x: re.findall(r"\d+", x.stem) for x in paths}
-  paths.sort(key=lambda x: ([int(n) for n in numbers[x][-1:]], x.name))
-  last = [int(numbers[x][-1]) for x in paths if numbers[x]]
-  told = len(set(last)) == len(paths)
-  for index, each in enumerate(paths):
-    yield _File(last[index] if told else index, each)
-
-
 def _refuse(
-  file: _File, reason: str, skip: bool, skipped: dict[_File, str]
+  file: aloha_files.File,
+  reason: str,
+  skip: bool,
+  skipped: dict[aloha_files.File, str],
 ) -> None:
   if not skip:
-    raise errors.UserError(
-      f"{file.path} (episode {file.number}): {reason}; "
-      "skip_bad_episodes leaves it out"
-    )
+    raise errors.UserError(f"{file}: {reason}; {remedy.SKIP_BAD}")
   skipped[file] = reason
 
 
@@ -139,13 +115,13 @@ def _one_line(error: ValueError) -> str:
   return " ".join(str(error).split())
 
 
-def _first(skipped: Mapping[_File, str]) -> str:
+def _first(skipped: Mapping[aloha_files.File, str]) -> str:
   file, reason = next(iter(skipped.items()))
-  return f"{file.path.name} (episode {file.number}): {reason}"
+  return f"{file.label(file.path.name)}: {reason}"
 
 
 def _read(
-  file: _File, root: pathlib.Path, cameras: Sequence[str] | None
+  file: aloha_files.File, root: pathlib.Path, cameras: Sequence[str] | None
 ) -> _Episode:
   """Returns an episode; ValueError when it is unsound by itself."""
   within = root.resolve() if root.is_dir() else root.resolve().parent
@@ -228,7 +204,7 @@ def _recording(
   place: str,
   path: pathlib.Path,
   found: Sequence[_Episode],
-  skipped: Mapping[_File, str],
+  skipped: Mapping[aloha_files.File, str],
 ) -> base.Recording:
   lengths = np.array([x.length for x in found], np.int64)
   rates = {x.fps for x in found}

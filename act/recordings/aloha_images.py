@@ -17,7 +17,7 @@ from jaxtyping import Int, UInt8
 from PIL import Image
 
 from act import reopening
-from act.recordings import hdf5_file
+from act.recordings import hdf5_file, remedy
 from carnet import errors
 
 GROUP = "observations/images"
@@ -119,7 +119,8 @@ class Reader(reopening.Reopening):
     except (OSError, RuntimeError, KeyError, ValueError, TypeError) as error:
       raise errors.UserError(
         f"{self._paths[episode]} (episode {self._episodes[episode]}): camera "
-        f"'{name}', frame {position}: unreadable ({error})"
+        f"'{name}', frame {position}: unreadable ({error}): "
+        f"{remedy.exclude(self._episodes[episode])}"
       ) from error
 
   def _file(self, episode: int) -> Any:
@@ -140,4 +141,5 @@ def _decode(row: np.ndarray) -> np.ndarray:
         raise ValueError(f"a JPEG of {image.size} pixels: too large")
       return np.asarray(image.convert("RGB"))[:, :, ::-1]
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-    raise ValueError(f"corrupt JPEG ({error})") from error
+    reason = remedy.cause(error)
+    raise ValueError(f"corrupt JPEG ({reason})") from error

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from act import reopening
+from act.recordings import remedy
 from act.recordings import video as video_lib
 from carnet import extras
 
@@ -60,7 +61,7 @@ class Decoders(reopening.Reopening):
       raise video_lib.BrokenError(str(error), pending[0]) from error
     except (av.error.FFmpegError, OSError, ValueError) as error:
       raise video_lib.BrokenError(
-        f"cannot be decoded ({video_lib.text_of(error)})", pending[0]
+        f"cannot be decoded ({remedy.cause(error)})", pending[0]
       ) from error
     # one that failed is not used again
     with self._lock:

@@ -25,6 +25,9 @@ from act.recordings import (
   lerobot_v2,
   lerobot_v3,
 )
+from act.recordings import (
+  place as place_lib,
+)
 from carnet import errors, hub
 
 _MOST_NOTES = 20
@@ -74,7 +77,7 @@ def open(place: str, options: base.Options) -> base.Recording:
 
 def _locate(place: str, options: base.Options) -> _Place:
   """Returns the directory; what is none and reads as user/name is fetched."""
-  path = pathlib.Path(place).expanduser()
+  path = place_lib.find(place)
   if path.exists() or not hub.is_id(place):
     if not path.is_dir():
       raise errors.UserError(

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Mapping
 
-from act.recordings import base
+from act.recordings import base, remedy
 from carnet import errors
 
 
@@ -44,8 +44,7 @@ class Ledger:
     """
     if not self._skip_bad:
       raise errors.UserError(
-        f"episode {number}: {reason} (repair it, or leave such episodes out "
-        "with --skip-bad-episodes)"
+        f"episode {number}: {reason} (repair it; {remedy.SKIP_BAD})"
       )
     self._reasons.setdefault(number, reason)
 

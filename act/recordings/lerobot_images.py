@@ -19,7 +19,7 @@ import numpy as np
 from jaxtyping import Int, UInt8
 
 from act import reopening
-from act.recordings import decoding, parquet_images, video
+from act.recordings import decoding, parquet_images, remedy, video
 from carnet import errors
 
 
@@ -172,7 +172,7 @@ class Reader(reopening.Reopening):
       f"{path if isinstance(path, str) else path.path}: camera '{name}', "
       f"episode {self._episodes[episode]}, frame "
       f"{place - source.first_of[episode]}: {error}: fetch the file again, or "
-      "leave the episode out"
+      f"{remedy.exclude(int(self._episodes[episode]))}"
     )
 
 

@@ -10,6 +10,7 @@ import pathlib
 from collections.abc import Callable, Mapping
 
 from act.recordings import base
+from act.recordings import place as place_lib
 from carnet import errors, hub
 
 Open = Callable[[str, base.Options], base.Recording]
@@ -24,7 +25,7 @@ def open(origin: str, options: base.Options | None = None) -> base.Recording:
   kind, place = split(origin)
   if not place:
     raise errors.UserError(f"'{origin}' names no place after the colon")
-  opener = _opener(kind or detect(pathlib.Path(place)))
+  opener = _opener(kind or _detected(place))
   return opener(place, options or base.Options())
 
 
@@ -39,9 +40,12 @@ def present(origin: str) -> bool:
   kind, place = split(origin)
   if not place:
     return False
-  return pathlib.Path(place).exists() or (
-    kind == "lerobot" and hub.is_id(place.partition("@")[0])
-  )
+  if kind == "lerobot" and hub.is_id(place.partition("@")[0]):
+    return True
+  try:
+    return place_lib.find(place).exists()
+  except errors.UserError:
+    return False
 
 
 def detect(path: pathlib.Path) -> str:
@@ -57,6 +61,22 @@ def detect(path: pathlib.Path) -> str:
   if not ours and any(place.is_file() for place in described):
     return "rlds"
   return "carnet"
+
+
+def _detected(place: str) -> str:
+  """Returns what `detect` does; UserError where nothing is recognised."""
+  path = place_lib.find(place)
+  kind = detect(path)
+  if kind == "carnet" and not any((path / name).exists() for name in _OURS):
+    found = "nothing that is known" if path.exists() else "no such directory"
+    raise errors.UserError(
+      f"no demonstrations at '{place}': {found}; looked for meta/info.json "
+      "(LeRobot, lerobot:PATH), *.hdf5 (the original ACT, hdf5:PATH), "
+      "dataset_info.json (RLDS, rlds:PATH) and metadata.json "
+      "(scripts/collect_demos.py, convert.py cache); a dataset of the hub is "
+      "lerobot:user/name"
+    )
+  return kind
 
 
 def _opener(kind: str) -> Open:
@@ -77,7 +97,7 @@ def _opener(kind: str) -> Open:
   return own.open
 
 
-_OURS = ("metadata.json", ".collecting", ".caching")
+_OURS = ("metadata.json", "low_dimensional.npz", ".collecting", ".caching")
 _HDF5 = (".hdf5", ".h5")
 KINDS: Mapping[str, str] = {
   "lerobot": "LeRobotDataset v2.0, v2.1, v3.0",

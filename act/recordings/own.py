@@ -6,13 +6,14 @@ of scripts/convert.py cache the vectors, names and tasks of what they repack.
 
 import functools
 import pathlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from act import image_reader, statistics, storage
 from act.recordings import base, own_layout
+from act.recordings import place as place_lib
 from carnet import errors
 
 
@@ -26,7 +27,7 @@ def open(place: str, options: base.Options) -> base.Recording:
       "config.dataset.path is empty: set it to a directory that "
       "scripts/collect_demos.py wrote"
     )
-  root = pathlib.Path(place)
+  root = place_lib.find(place)
   metadata = storage.read_unchecked(root)
   try:
     for name in set(metadata["files"]) - own_layout.shards(metadata):
@@ -47,11 +48,7 @@ def _open(
 ) -> base.Recording:
   layout = own_layout.of(metadata)
   table = layout.episodes
-  if not 0 <= options.episodes <= len(table):
-    raise errors.UserError(
-      f"config.dataset.episodes={options.episodes}, but '{root}' holds "
-      f"{len(table)}"
-    )
+  asked = _asked(root, layout, options.episodes)
   wanted = [
     name
     for name in layout.cameras
@@ -59,11 +56,15 @@ def _open(
   ]
   vectors = _vectors(root, layout)
   _check_statistics(root, layout, wanted)
-  used, skipped = _sound(root, metadata, layout, vectors, options)
+  used, skipped = _sound(root, metadata, layout, vectors, asked, options)
   frames = np.concatenate([_frames(table[index]) for index in used])
   lengths = np.array([table[index].length for index in used], np.int64)
   images = functools.partial(
-    _open_images, root, layout, [table[index].shard for index in used], lengths
+    _open_images,
+    *(root, layout),
+    [table[index].shard for index in used],
+    lengths,
+    [table[index].number for index in used],
   )
   return base.Recording(
     origin=str(root),
@@ -84,10 +85,33 @@ def _open(
     episodes=np.array([table[index].number for index in used], np.int64),
     tasks=tuple(table[index].task for index in used),
     statistics=layout.normalizing,
-    skipped=(*layout.skipped, *skipped),
+    skipped=tuple(
+      sorted(
+        (*(x for x in layout.skipped if x.episode in asked), *skipped),
+        key=lambda x: x.episode,
+      )
+    ),
     details=metadata,
     open_images=images,
   )
+
+
+def _asked(
+  root: pathlib.Path, layout: own_layout.Layout, count: int
+) -> set[int]:
+  """Returns the numbers of the first `count` episodes, of all where it is 0.
+
+  Those that a cache left out count as well, so that its first ones are those
+  of its source.
+  """
+  numbers = sorted(
+    {x.number for x in layout.episodes} | {x.episode for x in layout.skipped}
+  )
+  if not 0 <= count <= len(numbers):
+    raise errors.UserError(
+      f"config.dataset.episodes={count}, but '{root}' holds {len(numbers)}"
+    )
+  return set(numbers[: count or len(numbers)])
 
 
 def _open_images(
@@ -95,6 +119,7 @@ def _open_images(
   layout: own_layout.Layout,
   shards: Sequence[str],
   lengths: np.ndarray,
+  numbers: Sequence[int],
   names: Sequence[str],
 ) -> base.Images:
   for name in names:
@@ -104,6 +129,7 @@ def _open_images(
     [root / shard for shard in shards],
     np.concatenate([[0], np.cumsum(lengths)[:-1]]).astype(np.int64),
     {name: layout.cameras[name] for name in names},
+    numbers,
   )
 
 
@@ -112,13 +138,15 @@ def _sound(
   metadata: Mapping[str, Any],
   layout: own_layout.Layout,
   vectors: Mapping[str, np.ndarray],
+  asked: Collection[int],
   options: base.Options,
 ) -> tuple[list[int], list[base.Skipped]]:
   """Returns which of the asked episodes are sound, and what ails the others."""
   used: list[int] = []
   skipped: list[base.Skipped] = []
-  for index in range(options.episodes or len(layout.episodes)):
-    episode = layout.episodes[index]
+  for index, episode in enumerate(layout.episodes):
+    if episode.number not in asked:
+      continue
     try:
       storage.check_file(root, episode.shard, metadata["files"][episode.shard])
       if episode.length < 2:

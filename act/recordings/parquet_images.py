@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from act import reopening
-from act.recordings import inside
+from act.recordings import inside, remedy
 from carnet import errors, extras
 
 _KEPT_BYTES = 1 << 29
@@ -119,7 +119,8 @@ def decode(data: bytes, out: UInt8[np.ndarray, "H W 3"]) -> None:
     *(OSError, SyntaxError),  # Pillow's words for a broken file
     *(Image.DecompressionBombError, Image.DecompressionBombWarning),
   ) as error:
-    raise ValueError(f"no readable picture ({error})") from error
+    reason = remedy.cause(error)
+    raise ValueError(f"no readable picture ({reason})") from error
 
 
 def _group_ends(path: str) -> list[int]:

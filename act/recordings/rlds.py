@@ -34,7 +34,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from act.recordings import base, rlds_episode, rlds_features, rlds_images
+from act.recordings import (
+  base,
+  remedy,
+  rlds_episode,
+  rlds_features,
+  rlds_images,
+)
+from act.recordings import place as place_lib
 from carnet import errors
 
 _INFO = "dataset_info.json"
@@ -46,7 +53,7 @@ def open(place: str, options: base.Options) -> base.Recording:
   Raises:
     UserError: naming the file and the episode that is unsound.
   """
-  root = _version(pathlib.Path(place))
+  root = _version(place_lib.find(place))
   info = rlds_features.info(root)
   steps, others = rlds_features.read(root)
   plan = rlds_episode.plan_of(root, steps, others, options.cameras)
@@ -110,9 +117,7 @@ def _refuse(
   skipped: dict[rlds_images.Place, str],
 ) -> None:
   if not skip:
-    raise errors.UserError(
-      f"{place}: {reason}; skip_bad_episodes leaves it out"
-    )
+    raise errors.UserError(f"{place}: {reason}; {remedy.SKIP_BAD}")
   skipped[place] = reason
 
 

@@ -17,7 +17,7 @@ from array_record.python import array_record_module
 from jaxtyping import Int, UInt8
 
 from act import reopening
-from act.recordings import base, rlds_features, rlds_record
+from act.recordings import base, remedy, rlds_features, rlds_record
 from carnet import errors
 
 # one record at a time, read by the calling thread
@@ -125,7 +125,8 @@ class Reader(reopening.Reopening):
         for name, (feature, _) in self._cameras.items()
       }
     except (ValueError, KeyError) as error:
-      raise errors.UserError(f"{place}: {error}") from error
+      advice = remedy.exclude(place.episode)
+      raise errors.UserError(f"{place}: {error}: {advice}") from error
     with self._lock:
       self._kept[episode] = stored
       while len(self._kept) > _EPISODES_KEPT:
@@ -142,5 +143,6 @@ class Reader(reopening.Reopening):
       out[...] = picture
     except ValueError as error:
       raise errors.UserError(
-        f"{self._places[episode]}: camera '{name}', frame {step}: {error}"
+        f"{self._places[episode]}: camera '{name}', frame {step}: {error}: "
+        f"{remedy.exclude(self._places[episode].episode)}"
       ) from error

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
-from act.recordings import rlds_features
+from act.recordings import remedy, rlds_features
 
 STEPS = "steps/"
 _BYTES, _FLOATS, _INTEGERS = 1, 2, 3  # the lists of a Feature
@@ -100,7 +100,8 @@ def picture(data: memoryview) -> UInt8[np.ndarray, "H W 3"]:
         raise ValueError(f"{image.size} pixels are too many")
       return np.asarray(image.convert("RGB"))
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-    raise ValueError(f"corrupt picture ({error})") from error
+    reason = remedy.cause(error)
+    raise ValueError(f"corrupt picture ({reason})") from error
 
 
 def size(data: memoryview) -> tuple[int, int]:
@@ -109,7 +110,8 @@ def size(data: memoryview) -> tuple[int, int]:
     with Image.open(io.BytesIO(data), formats=("JPEG", "PNG")) as image:
       return image.height, image.width
   except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-    raise ValueError(f"corrupt picture ({error})") from error
+    reason = remedy.cause(error)
+    raise ValueError(f"corrupt picture ({reason})") from error
 
 
 def pictures(

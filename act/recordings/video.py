@@ -11,7 +11,7 @@ from typing import Any, BinaryIO
 import numpy as np
 from jaxtyping import Int
 
-from act.recordings import mp4
+from act.recordings import mp4, remedy
 from carnet import extras
 
 # What LeRobot writes, and no more: libav knows hundreds, and one that is not
@@ -80,7 +80,7 @@ def probe(path: str) -> Video:
     with open(path, "rb") as file, av.open(file, format="mp4") as container:
       return _probe(path, file, container)
   except (av.error.FFmpegError, OSError, ValueError) as error:
-    raise BrokenError(f"no readable MP4 ({text_of(error)})") from error
+    raise BrokenError(f"no readable MP4 ({remedy.cause(error)})") from error
 
 
 def _probe(path: str, file: BinaryIO, container: Any) -> Video:
@@ -166,8 +166,3 @@ def _starts(
 def _rate(times: np.ndarray, unit: float) -> float | None:
   span = float(times[-1] - times[0]) * unit if len(times) else 0.0
   return (len(times) - 1) / span if span > 0 else None
-
-
-def text_of(error: Exception) -> str:
-  """Returns the words of libav in one line."""
-  return " ".join(str(error).split()) or type(error).__name__

@@ -232,6 +232,9 @@ def test_the_module_imports_no_jax():
 def test_absent_and_incomplete_data(tmp_path):
   with pytest.raises(errors.UserError, match=r"no demonstrations at '.*gone'"):
     dataset.open(tmp_path / "gone", ("top",))
+  with pytest.raises(errors.UserError, match=r"looked for meta/info.json .*"):
+    dataset.open(tmp_path, ("top",))
+  (tmp_path / ".collecting").mkdir()
   with pytest.raises(errors.UserError, match="no complete demonstrations"):
     dataset.open(tmp_path, ("top",))
   with pytest.raises(errors.UserError, match=r"config\.dataset\.path is empty"):

@@ -272,3 +272,27 @@ def test_nothing_there(tmp_path):
   (tmp_path / "episode_0.hdf5").write_text("x")
   with pytest.raises(errors.UserError, match="no episode is sound"):
     opening.open(f"hdf5:{tmp_path}", base.Options(skip_bad=True))
+
+
+def test_a_name_without_a_number_is_said_to_have_none(tmp_path):
+  write(tmp_path / "a.hdf5")
+  write(tmp_path / "episode_x.hdf5", length=1)
+  with pytest.raises(errors.UserError) as caught:
+    opening.open(f"hdf5:{tmp_path}")
+  assert "episode_x.hdf5 (its name has no number of its own: it counts as " in (
+    str(caught.value)
+  )
+  assert "episode 1)" in str(caught.value)
+  assert "--skip-bad-episodes" in str(caught.value)
+
+
+def test_a_picture_that_is_none_names_the_episode_to_leave_out(tmp_path):
+  path = tmp_path / "episode_3.hdf5"
+  write(path, compress=True)
+  data = opening.open(f"hdf5:{path}")
+  with h5py.File(path, "r+") as file:
+    file["observations/images/top"][2] = 7
+  with pytest.raises(errors.UserError) as caught:
+    data.open_images(("top",)).read(np.array([2]))
+  assert "0x" not in str(caught.value)
+  assert 'exclude_episodes="(3,)"' in str(caught.value)

@@ -11,7 +11,7 @@ import fake_simulator
 import numpy as np
 import pytest
 
-from act import storage
+from act import example, storage
 from act.recordings import base, caching, opening, own
 from carnet import errors
 
@@ -141,7 +141,7 @@ def test_an_episode_of_one_frame(monkeypatch, tmp_path):
     opening.open(str(root))
   data = opening.open(str(root), base.Options(skip_bad=True))
   assert data.episodes.tolist() == [3, 9]
-  assert [x.episode for x in data.skipped] == [5, 4]
+  assert [x.episode for x in data.skipped] == [4, 5]
 
 
 def test_metadata_that_leads_elsewhere(replica):
@@ -170,3 +170,42 @@ def test_damaged_metadata_of_a_cache(monkeypatch, tmp_path):
     (root / storage.METADATA_FILE).write_text(text)
     with pytest.raises(errors.UserError, match=r"metadata\.json: damaged"):
       opening.open(str(root))
+
+
+def test_the_first_episodes_of_a_cache_are_those_of_its_source(
+  monkeypatch, tmp_path
+):
+  source = fake_recording.make(tmp_path / "s")  # 3, 4, 9; 5 was left out
+  with monkeypatch.context() as patch:
+    fake_recording.install(patch, source)
+    root = caching.cache("fake", tmp_path / "c", caching.Asked(workers=1))
+
+  def first(count):
+    data = opening.open(str(root), base.Options(episodes=count))
+    return data.episodes.tolist(), [x.episode for x in data.skipped]
+
+  assert first(2) == ([3, 4], [])
+  assert first(3) == ([3, 4], [5])
+  assert first(4) == first(0) == ([3, 4, 9], [5])
+  with pytest.raises(errors.UserError, match=r"episodes=5, but .* holds 4"):
+    first(5)
+
+
+def test_a_picture_that_is_none_names_the_episode_to_leave_out(
+  monkeypatch, tmp_path
+):
+  with monkeypatch.context() as patch:
+    fake_recording.install(patch, fake_recording.make(tmp_path / "s"))
+    root = caching.cache("fake", tmp_path / "c", caching.Asked(workers=1))
+  top = "observation.images.top"
+  data = opening.open(str(root))
+  images = data.open_images((top,))
+  monkeypatch.setattr(example, "find", lambda record, name: b"no JPEG")
+  told = []
+  for _ in range(2):
+    with pytest.raises(errors.UserError) as caught:
+      images.read(data.first_frames[1:2])
+    told.append(str(caught.value))
+  assert told[0] == told[1]
+  assert "0x" not in told[0]
+  assert 'exclude_episodes="(4,)"' in told[0]

@@ -280,8 +280,10 @@ def test_a_record_that_breaks_later_names_the_episode(tmp_path):
   )
   found = opening.open(str(write(tmp_path / "x", broken)))
   pattern = r"\(episode 1\): camera 'observation/image', frame 2: corrupt"
-  with pytest.raises(errors.UserError, match=pattern):
+  with pytest.raises(errors.UserError, match=pattern) as caught:
     found.open_images(NAMES).read(np.arange(found.num_frames))
+  assert " 0x" not in str(caught.value)
+  assert 'exclude_episodes="(1,)"' in str(caught.value)
 
 
 def edit(path, change):
