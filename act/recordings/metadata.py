@@ -61,6 +61,14 @@ def is_ours(found: base.Recording) -> bool:
   return "format_version" in found.details
 
 
+def uncached(found: base.Recording) -> frozenset[int]:
+  """Returns the episodes of the source that a cache was made without."""
+  if not is_ours(found) or "source" not in found.details:
+    return frozenset()
+  rows = found.details["source"]["skipped"]
+  return frozenset(int(row["episode"]) for row in rows)
+
+
 def left_out(stored: Mapping[str, Any]) -> tuple[base.Skipped, ...]:
   """Returns the episodes that a `dataset.json` says were left out."""
   return tuple(

@@ -7,13 +7,10 @@ _ADDRESS = re.compile(r" (at|@) 0x[0-9a-fA-F]+")
 
 
 def exclude(episode: int) -> str:
-  """Returns the end of a line about a picture that cannot be decoded.
-
-  Training does not decode pictures when it opens data, and so skips none.
-  """
+  """Returns the end of a line about a picture that cannot be decoded."""
   return (
     f'leave the episode out: --config.dataset.exclude_episodes="({episode},)" '
-    "in training, --skip-bad-episodes in scripts/convert.py"
+    "in training, or --skip-bad-episodes"
   )
 
 

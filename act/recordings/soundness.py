@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from act.recordings import base, subset
+from act.recordings import base, metadata, subset
 from carnet import errors, progress
 
 _FRAMES = 16  # read at a time
@@ -18,17 +18,22 @@ def refuse_bad(
 ) -> base.Recording:
   """Returns a recording of which only excluded episodes were skipped.
 
+  What a cache left out of its source was left out on request, and stays listed.
+
   Raises:
     UserError: another one is unsound.
   """
+  before = metadata.uncached(found)
   for x in found.skipped:
-    if x.episode not in excluded:
+    if x.episode not in before and x.episode not in excluded:
       raise errors.UserError(
         f"episode {x.episode}: {x.reason} (repair it, leave it out with "
         "config.dataset.exclude_episodes, or all such with "
         "--skip-bad-episodes)"
       )
-  return dataclasses.replace(found, skipped=())
+  return dataclasses.replace(
+    found, skipped=tuple(x for x in found.skipped if x.episode in before)
+  )
 
 
 def skip(
