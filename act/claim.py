@@ -2,8 +2,9 @@
 
 import contextlib
 import fcntl
+import os
 import pathlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from act import storage
@@ -11,6 +12,7 @@ from carnet import errors
 from carnet.passport import ending
 
 _SETTINGS_FILE = "settings.json"
+_MOST_SHOWN = 80
 
 
 @contextlib.contextmanager
@@ -60,6 +62,41 @@ def _interruptible() -> Iterator[None]:
   except ending.Ended as stop:
     message = f"{stop}: finished episodes are kept"
     raise errors.Interrupted(str(stop), message) from stop
+
+
+def check_place(root: pathlib.Path) -> None:
+  """Raises UserError where `root` cannot be a directory, before any work."""
+  try:
+    leads_nowhere = root.is_symlink() and not root.exists()
+  except (OSError, ValueError) as error:
+    reason = getattr(error, "strerror", None) or str(error)
+    raise errors.UserError(
+      f"cannot create '{str(root)[:_MOST_SHOWN]}': {reason}"
+    ) from error
+  if leads_nowhere:
+    raise errors.UserError(
+      f"'{root}' is a link that leads nowhere: delete it or choose another "
+      "directory"
+    )
+
+
+def keep_apart(root: pathlib.Path, sources: Iterable[pathlib.Path]) -> None:
+  """Raises UserError where `root` is a source, lies in one, or holds one."""
+  target = pathlib.Path(os.path.realpath(root))
+  for source in sources:
+    real = pathlib.Path(os.path.realpath(source))
+    if target == real:
+      raise errors.UserError(f"'{root}' is the source itself: choose another")
+    if target.is_relative_to(real):
+      raise errors.UserError(
+        f"'{root}' lies inside of the source '{source}': choose a directory "
+        "beside it"
+      )
+    if real.is_relative_to(target):
+      raise errors.UserError(
+        f"the source '{source}' lies inside of '{root}': choose a directory "
+        "beside it"
+      )
 
 
 def refuse_others(root: pathlib.Path, work: pathlib.Path) -> None:

@@ -67,6 +67,7 @@ def _check(settings: Settings) -> None:
 def _is_finished(
   root: pathlib.Path, work: pathlib.Path, settings: Settings
 ) -> bool:
+  claim.check_place(root)
   if (root / storage.METADATA_FILE).exists():
     metadata = storage.read_metadata(root)
     claim.compare(root, metadata["settings"], settings.to_json())

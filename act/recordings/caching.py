@@ -56,9 +56,9 @@ def cache(
     raise errors.UserError(f"--quality={asked.quality}: 1 to 100")
   root = pathlib.Path(directory)
   work = root / storage.CACHING
+  claim.check_place(root)
   found = opening.open(origin, options)
-  if root.exists() and root.resolve() == found.path.resolve():
-    raise errors.UserError(f"'{root}' is the source itself: choose another")
+  claim.keep_apart(root, opening.places(origin, found))
   asked_for = {**settings(found, options), "quality": asked.quality}
   if (root / storage.METADATA_FILE).exists():
     made = storage.read_metadata(root).get("cache", {})

@@ -65,7 +65,9 @@ def export(
   _check(asked)
   root = pathlib.Path(directory)
   work = root.absolute().parent / f".{root.absolute().name}.exporting"
+  claim.check_place(root)
   found = opening.open(origin, options)
+  claim.keep_apart(root, opening.places(origin, found))
   plan = lerobot_plan.of(found, asked.fps)
   settings = {
     **caching.settings(found, options),
@@ -106,6 +108,8 @@ def _check(asked: Asked) -> None:
 
 
 def _refuse_others(root: pathlib.Path) -> None:
+  if root.is_symlink():  # which no directory can be renamed to
+    raise errors.UserError(f"'{root}' is a link: name the directory itself")
   if root.exists() and (not root.is_dir() or any(root.iterdir())):
     raise errors.UserError(
       f"'{root}' exists and is no finished export: choose another --out"

@@ -35,6 +35,13 @@ def split(origin: str) -> tuple[str, str]:
   return (kind, place) if separator and kind in KINDS else ("", origin)
 
 
+def places(origin: str, found: base.Recording) -> list[pathlib.Path]:
+  """Returns where the files are of what `open` returned for `origin`."""
+  named = place_lib.find(split(origin)[1])
+  # a hub's are where `found` says; RLDS is named by the folder above, too
+  return [found.path, named] if named.exists() else [found.path]
+
+
 def present(origin: str) -> bool:
   """Returns whether the place exists; what is on a hub does."""
   kind, place = split(origin)

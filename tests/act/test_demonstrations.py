@@ -311,6 +311,11 @@ def test_a_directory_that_cannot_be_made(tmp_path):
     collect(tmp_path / "file" / "data")
   with pytest.raises(errors.UserError, match="is a file, not a directory"):
     collect(tmp_path / "file")
+  with pytest.raises(errors.UserError, match=r"cannot create .*too long"):
+    collect(tmp_path / ("x" * 300))
+  (tmp_path / "link").symlink_to(tmp_path / "gone")
+  with pytest.raises(errors.UserError, match="a link that leads nowhere"):
+    collect(tmp_path / "link")
 
 
 def test_a_step_limit_below_the_experts_is_refused(tmp_path):

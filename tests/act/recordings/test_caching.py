@@ -5,6 +5,7 @@ import fcntl
 import os
 import pathlib
 import random
+import shutil
 import signal
 import time
 
@@ -20,6 +21,7 @@ from act.recordings import (
   caching,
   caching_check,
   caching_workers,
+  lerobot_writer,
   opening,
 )
 from carnet import errors
@@ -91,6 +93,9 @@ def test_a_checkpoint_keeps_it_by_the_names_of_the_policy(fake, tmp_path):
   assert kept["names"]["state"] == "observation.state"
   assert kept["dimensions"] == {"state": [], "action": ["left", "right"]}
   assert kept["task"] == "user/some-name.v2"
+  assert [x["episode"] for x in kept["skipped"]] == [5]
+  kept = dataset.open(root, state="state", exclude=(4,)).metadata
+  assert [x["episode"] for x in kept["skipped"]] == [5]
 
 
 def test_statistics_of_the_source_come_first(fake, tmp_path):
@@ -323,17 +328,49 @@ def test_a_source_that_changed_is_refused(
 
 
 def test_an_unrelated_directory_is_left_alone(fake, tmp_path):
-  (tmp_path / "thesis.txt").write_text("years of work")
+  mine = tmp_path / "mine"
+  mine.mkdir()
+  (mine / "thesis.txt").write_text("years of work")
   with pytest.raises(errors.UserError, match="not empty"):
-    caching.cache("fake", tmp_path, ALONE)
+    caching.cache("fake", mine, ALONE)
   with pytest.raises(errors.UserError, match="is a file"):
-    caching.cache("fake", tmp_path / "thesis.txt", ALONE)
-  assert content(tmp_path) == {"thesis.txt": b"years of work"}
+    caching.cache("fake", mine / "thesis.txt", ALONE)
+  assert content(mine) == {"thesis.txt": b"years of work"}
 
 
-def test_the_source_itself_is_refused(tiny_dataset):
-  with pytest.raises(errors.UserError, match="the source itself"):
-    caching.cache(str(tiny_dataset), tiny_dataset, ALONE)
+@pytest.mark.parametrize("make", [caching.cache, lerobot_writer.export])
+def test_the_source_and_the_result_lie_apart(tiny_dataset, tmp_path, make):
+  above = tmp_path / "above"
+  shutil.copytree(tiny_dataset, above / "data")
+  link = tmp_path / "link"
+  link.symlink_to(above / "data")
+  before = content(above / "data")
+  for out, words in (
+    (above / "data", "the source itself"),
+    (above / "data/cache", "lies inside of the source"),
+    (link / "cache", "lies inside of the source"),
+    (above, "lies inside of '.*above'"),
+  ):
+    with pytest.raises(errors.UserError, match=words):
+      make(str(above / "data"), out)
+  assert content(above / "data") == before
+
+
+@pytest.mark.parametrize("make", [caching.cache, lerobot_writer.export])
+def test_a_place_that_cannot_be_is_refused_before_any_work(
+  fake, tmp_path, monkeypatch, make
+):
+  def refuse(*_, **__):
+    raise AssertionError("work was begun")
+
+  monkeypatch.setattr(pool, "each", refuse)
+  link = tmp_path / "link"
+  link.symlink_to(tmp_path / "gone")
+  with pytest.raises(errors.UserError, match="a link that leads nowhere"):
+    make("fake", link)
+  with pytest.raises(errors.UserError, match="File name too long"):
+    make("fake", tmp_path / ("x" * 300))
+  assert os.listdir(tmp_path) == ["link"]
 
 
 def test_an_unfinished_cache_is_no_dataset(fake, tmp_path):
@@ -350,7 +387,9 @@ def test_an_unfinished_cache_is_no_dataset(fake, tmp_path):
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_an_unsound_episode(monkeypatch, tmp_path, skip):
-  recording = fake_recording.make(tmp_path, broken=12)  # of episode 4
+  recording = fake_recording.make(
+    tmp_path / "source", broken=12
+  )  # of episode 4
   fake_recording.install(monkeypatch, recording)
   root = tmp_path / "cache"
   if not skip:
@@ -436,7 +475,7 @@ def test_the_floor_holds_for_any_picture(quality):
 
 def test_it_needs_a_sound_episode(monkeypatch, tmp_path):
   recording = dataclasses.replace(
-    fake_recording.make(tmp_path, broken=12),
+    fake_recording.make(tmp_path / "source", broken=12),
     lengths=np.array([20]),
     episodes=np.array([0]),
     tasks=("",),

@@ -382,6 +382,10 @@ def test_other_directories_and_settings(fake, tmp_path):
   (tmp_path / "mine/thesis.txt").write_text("years of work")
   with pytest.raises(errors.UserError, match="no finished export"):
     lerobot_writer.export("fake", tmp_path / "mine", ALONE)
+  (tmp_path / "empty").mkdir()
+  (tmp_path / "link").symlink_to(tmp_path / "empty")
+  with pytest.raises(errors.UserError, match="is a link: name the directory"):
+    lerobot_writer.export("fake", tmp_path / "link", ALONE)
   root = lerobot_writer.export("fake", tmp_path / "out", ALONE)
   with pytest.raises(errors.UserError, match="codec is 'av1' there, 'h264'"):
     lerobot_writer.export(
@@ -391,7 +395,9 @@ def test_other_directories_and_settings(fake, tmp_path):
 
 @pytest.mark.parametrize("skip", [False, True])
 def test_an_unsound_episode(monkeypatch, tmp_path, skip):
-  recording = fake_recording.make(tmp_path, broken=12)  # of episode 4
+  recording = fake_recording.make(
+    tmp_path / "source", broken=12
+  )  # of episode 4
   fake_recording.install(monkeypatch, recording)
   root = tmp_path / "out"
   if not skip:
