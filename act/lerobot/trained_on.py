@@ -1,7 +1,8 @@
 """The data of an exported policy, as `lerobot-train --resume` finds them.
 
 Which episodes a run trained on is in run_context.json, where the data lie in
-dataset.json: of a cache, that is where its source lies.
+dataset.json: of a cache, that is where its source lies, and of an imported
+policy what its train_config.json said.
 """
 
 import dataclasses
@@ -12,7 +13,7 @@ from typing import Any
 
 from ml_collections import config_dict
 
-from carnet import run_context
+from carnet import run_context, terminal
 
 _HUB = re.compile(r"lerobot:([\w.-]+/[\w.-]+)@([0-9a-f]{40})", re.ASCII)
 _LOCAL = "lerobot:"
@@ -69,8 +70,8 @@ class Data:
       )
     elif self.root and not os.path.isdir(self.root):
       found.append(
-        f"the data were at {self.root}, where nothing is now: --dataset.root "
-        "of lerobot-train names another place"
+        f"the data were at {terminal.printable(self.root)}, where nothing is "
+        "now: --dataset.root of lerobot-train names another place"
       )
     return found
 
@@ -124,14 +125,15 @@ def of(
   """
   source = dataset.get("source") or {}
   origin = str(source.get("origin") or "")
-  split = (recorded.split if recorded else None) or {}
+  split: dict[str, Any] = (recorded.split if recorded else None) or {}
   training = split.get("training_episodes")
   pinned = _HUB.fullmatch(origin)
   name = source.get("identity") or dataset.get("task")
   revision = source.get("revision") or (recorded.revision if recorded else None)
   skipped = _skipped(dataset)
-  excluded = set(config.exclude_episodes if training else ()) - skipped.keys()
-  return Data(
+  left_out = config.exclude_episodes or split.get("excluded_episodes") or ()
+  excluded = set(left_out if training else ()) - skipped.keys()
+  found = Data(
     identity=str(pinned[1] if pinned else name or "") or None,
     revision=revision,
     commit=pinned[2] if pinned else None,
@@ -142,6 +144,22 @@ def of(
     held_out=_sorted(split.get("validation_episodes") or []),
     skipped=skipped,
     excluded=_sorted(excluded),
+  )
+  return _as_told(found, dataset) if dataset.get("lerobot") else found
+
+
+def _as_told(found: Data, dataset: Mapping[str, Any]) -> Data:
+  """Returns the data of an imported policy, which lie where its files say."""
+  told = (dataset["lerobot"].get("train_config") or {}).get("dataset")
+  told = told if isinstance(told, Mapping) else {}
+  root, commit = told.get("root"), told.get("revision")
+  is_all = told.get("episodes") is None and found.training is not None
+  return dataclasses.replace(
+    found,
+    root=root if isinstance(root, str) else None,
+    commit=commit if isinstance(commit, str) else None,
+    is_lerobot=bool(root or commit),
+    total=max(found.training or (-1,)) + 1 if is_all else None,
   )
 
 

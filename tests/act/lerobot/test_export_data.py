@@ -289,3 +289,28 @@ def test_what_comes_back_has_the_cameras_in_order(
   )
   for name in ("config.json", "train_config.json"):
     assert read(again / name) == read(exported / name)
+
+
+def test_an_imported_policy_of_ours_still_knows_its_episodes(
+  spoilt: Run, root: pathlib.Path
+) -> None:
+  """As an import of carnet.json has them, and train_config.json the place."""
+  (recorded,) = spoilt.context.datasets
+  told = {"root": str(root), "revision": None, "episodes": TRAINED}
+  metadata = {
+    "task": "so101",
+    "source": {"origin": "/exports/so101", "revision": "sha256:1"},
+    "lerobot": {"train_config": {"dataset": told}},
+  }
+  found = trained_on.of(spoilt.config.dataset, metadata, recorded)
+  assert found.episodes == TRAINED
+  assert (found.root, found.revision) == (str(root), "sha256:1")
+  (note,) = found.notes()
+  assert "3 episodes (held out 4, 6; excluded 3)" in note
+  told["episodes"] = None  # it was all of them
+  everything = dict(recorded.split or {}) | {"training_episodes": [0, 1]}
+  everything["validation_episodes"] = []
+  recorded = recorded.model_copy(update={"split": everything})
+  found = trained_on.of(a_checkpoint.narrow().dataset, metadata, recorded)
+  assert found.episodes is None
+  assert not found.notes()
