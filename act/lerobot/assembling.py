@@ -12,6 +12,7 @@ from ml_collections import config_dict
 from act import features as features_lib
 from act import learner
 from act.lerobot import (
+  carried,
   chosen_statistics,
   completing,
   declared,
@@ -19,7 +20,6 @@ from act.lerobot import (
   locating,
   original,
   policy_statistics,
-  provenance,
   reading,
   stored_network,
 )
@@ -45,6 +45,7 @@ class Policy:
     rename: name in the data -> LeRobot's name in the policy.
     fps: of the data, if any file tells.
     digests: of every file that was read.
+    before: what it was before it was exported from here.
     notes: what a person should know, a line each.
   """
 
@@ -60,6 +61,7 @@ class Policy:
   rename: Mapping[str, str]
   fps: float | None
   digests: Mapping[str, str]
+  before: carried.Carried
   notes: tuple[str, ...]
 
   @property
@@ -82,6 +84,7 @@ class _Stored:
   scaling: policy_statistics.Found
   unscaled: frozenset[str]  # keys of `weights` that are no parameters
   reduction: str | None = None  # of the loss, where no file tells
+  before: carried.Carried = dataclasses.field(default_factory=carried.Carried)
 
 
 def of_lerobot(place: locating.Place, statistics: str) -> Policy:
@@ -99,8 +102,7 @@ def of_lerobot(place: locating.Place, statistics: str) -> Policy:
   written = files.json(locating.CONFIG)
   from_config.check_kind(written, where)
   weights = files.tensors(locating.WEIGHTS)
-  if files.has(provenance.NAME):  # it was a checkpoint of ours before
-    files.note(provenance.NAME)
+  before = carried.read(files)
   trained = files.json(_TRAIN_CONFIG) if files.has(_TRAIN_CONFIG) else None
   wanted = _declared(written, weights, where)
   weights_from = str(place.directory / locating.WEIGHTS)
@@ -128,6 +130,7 @@ def of_lerobot(place: locating.Place, statistics: str) -> Policy:
     weights=weights,
     scaling=scaling,
     unscaled=keys,
+    before=before,
   )
   return _policy(place, stored, wanted, statistics)
 
@@ -240,5 +243,6 @@ def _policy(
     rename=stored.scaling.rename,
     fps=chosen.fps,
     digests={**stored.files.digests, **chosen.digests, **digests},
-    notes=(*notes, *chosen.notes, *told),
+    before=stored.before,
+    notes=(*stored.before.notes, *notes, *chosen.notes, *told),
   )

@@ -25,6 +25,7 @@ _PICKLED = {
   )
   for name in ("mean", "std")
 }
+_LONGEST_NAME, _MOST_OTHERS = 64, 32  # of statistics that no mode needs
 _ORDERED = (("min", "max"), ("q01", "q99"), ("q10", "q90"))
 
 
@@ -118,7 +119,7 @@ def _numbers(stored: Any, where: str) -> dict[str, dict[str, np.ndarray]]:
     return {
       feature: {
         name: np.asarray(block[name], np.float64)
-        for name in policy_statistics.NAMES
+        for name in (*policy_statistics.NAMES, *policy_statistics.KEPT)
         if name in block
       }
       for feature, block in stored.items()
@@ -148,6 +149,9 @@ def ours(
 ) -> dict[str, dict[str, list[float]]]:
   """Returns the contents of our stats.json, in single precision.
 
+  What no mode needs is kept as it is, where it is numbers: the next export has
+  it again.
+
   Raises:
     UserError: a number that is needed is missing or cannot be.
   """
@@ -164,6 +168,7 @@ def ours(
       if numbers is not None:
         block[name] = _checked(numbers, name, width, place)
     _check_order(block, f"{where}: '{feature}'")
+    block |= _others(found.get(feature, {}), width)
     if block:
       blocks[wanted.ours()[feature]] = block
   return blocks
@@ -190,6 +195,21 @@ def _checked(
   if name == "std" and (flat < 0).any():
     raise errors.UserError(f"{place} is negative")
   return [float(x) for x in flat]
+
+
+def _others(
+  found: Mapping[str, np.ndarray], width: int
+) -> dict[str, list[float]]:
+  """Returns the finite statistics of other names: one number, or one each."""
+  kept: dict[str, list[float]] = {}
+  for name, numbers in found.items():
+    is_other = name.isidentifier() and name not in policy_statistics.NAMES
+    is_number = np.asarray(numbers).dtype.kind in "iuf"
+    if is_other and len(name) <= _LONGEST_NAME and is_number:
+      flat = np.asarray(numbers, np.float64).reshape(-1)
+      if flat.size in (1, width) and np.isfinite(flat).all():
+        kept[name] = [float(x) for x in flat]
+  return dict(sorted(kept.items())[:_MOST_OTHERS])
 
 
 def _check_order(block: Mapping[str, list[float]], place: str) -> None:

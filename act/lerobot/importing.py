@@ -139,13 +139,16 @@ class _Checkpoint:
       saved.attach("features.json", features_lib.to_json(policy.features))
       saved.attach("dataset.json", self._dataset)
       saved.attach(run_context.NAME, _context(policy).to_json())
-      saved.descend_from(
-        lineage.imported(
-          policy.place.origin, self.step, policy.generation, policy.digests
-        )
-      )
+      for parent in (*policy.before.lineage, self._parent()):
+        saved.descend_from(parent)
       saved.save(self.step)
     workdir_lib.write_config(self.config, workdir)
+
+  def _parent(self) -> dict[str, Any]:
+    policy = self._policy
+    return lineage.imported(
+      policy.place.origin, self.step, policy.generation, policy.digests
+    )
 
 
 def _names(policy: assembling.Policy, state: str) -> dict[str, str]:
@@ -175,16 +178,17 @@ def _dataset(
   notes: tuple[str, ...],
 ) -> dict[str, Any]:
   """Returns dataset.json: what is known of the data, and the files' words."""
-  data = _data(policy)
+  data, before = _data(policy), policy.before
   return {
-    "task": str(data.get("repo_id") or ""),
+    "task": before.identity or str(data.get("repo_id") or ""),
     "control_hz": control_hz,
     "names": dict(names),
-    "skipped": [],
+    "skipped": [dict(row) for row in before.skipped],
     "source": {
       "format": policy.generation,
       "origin": policy.place.origin,
-      "revision": data.get("revision"),
+      "revision": before.revision or data.get("revision"),
+      "exported_from": before.checkpoint,
       "statistics": policy.statistics_from,
       "notes": list(notes),
     },
@@ -205,7 +209,8 @@ def _data(policy: assembling.Policy) -> Mapping[str, Any]:
 def _context(policy: assembling.Policy) -> run_context.Context:
   """Returns what is known of the run that trained it, which is little."""
   data = _data(policy)
-  identity, revision = data.get("repo_id"), data.get("revision")
+  identity = policy.before.identity or data.get("repo_id")
+  revision = policy.before.revision or data.get("revision")
   datasets: tuple[run_context.Dataset, ...] = ()
   if isinstance(identity, str) and identity:
     datasets = (
@@ -214,6 +219,7 @@ def _context(policy: assembling.Policy) -> run_context.Context:
         kind="dataset",
         revision=revision if isinstance(revision, str) and revision else None,
         loader_class=None,
+        split=policy.before.split,
       ),
     )
   return run_context.Context(

@@ -27,6 +27,7 @@ Statistics = Mapping[str, Mapping[str, np.ndarray]]
 PREPROCESSOR = "policy_preprocessor.json"
 POSTPROCESSOR = "policy_postprocessor.json"
 NAMES = ("mean", "std", "min", "max", "q01", "q10", "q90", "q99")
+KEPT = ("q50", "count")  # which LeRobot has too, and no mode needs
 NEEDED = {
   "identity": (),
   "mean_std": ("mean", "std"),
@@ -202,7 +203,8 @@ def _agreed(groups: Iterable[Statistics], where: str) -> Statistics:
     for feature, block in group.items():
       for name, numbers in block.items():
         known = found.setdefault(feature, {}).setdefault(name, numbers)
-        if not np.array_equal(known, numbers, equal_nan=True):
+        same = np.array_equal(known, numbers, equal_nan=True)
+        if name in NAMES and not same:
           raise errors.UserError(
             f"{where} disagree on the '{name}' of '{feature}': which of both "
             "the policy was trained with is not told"
@@ -214,8 +216,7 @@ def _split(tensors: Mapping[str, np.ndarray]) -> Statistics:
   found: dict[str, dict[str, np.ndarray]] = {}
   for key, numbers in tensors.items():
     feature, _, name = key.rpartition(".")
-    if name in NAMES:
-      found.setdefault(feature, {})[name] = numbers
+    found.setdefault(feature, {})[name] = numbers
   return found
 
 

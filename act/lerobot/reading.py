@@ -41,9 +41,9 @@ class Files:
     """Tells whether there is a file of that name."""
     return os.path.isfile(self.directory / name)  # also of names too long
 
-  def json(self, name: str) -> dict[str, Any]:
+  def json(self, name: str, most_bytes: int = _LARGEST_JSON) -> dict[str, Any]:
     """Returns the table in a file of JSON; UserError where there is none."""
-    path = self.note(name, _LARGEST_JSON)
+    path = self.note(name, most_bytes)
     try:
       found = documents.decode(path.read_bytes(), str(path))
     except OSError as error:

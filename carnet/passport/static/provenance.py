@@ -155,11 +155,13 @@ def _lineage(held: manifest.Manifest | None) -> tuple[history.Parent, ...]:
 def _parent(entry: Mapping[str, Any]) -> history.Parent:
   imported = entry.get("relation") == lineage.IMPORT
   digests = {k: v for k, v in entry.items() if k.endswith("sha256")}
+  # a file that came with the checkpoint, and that nothing proves
+  told = f"as {entry['told_by']} says: " if entry.get("told_by") else ""
   return history.Parent(
     parent_passport_sha256=digests.get("passport_sha256"),
     parent_tree_sha256=digests.get("tree_sha256"),
     relation="import" if imported else "fine_tune",
-    note=_imported(entry) if imported else _fine_tuned(entry),
+    note=told + (_imported(entry) if imported else _fine_tuned(entry)),
   )
 
 
@@ -176,5 +178,5 @@ def _imported(entry: Mapping[str, Any]) -> str:
   return shown.cut(
     f"{entry.get('format')}: {entry.get('path')}, step {entry.get('step')}; "
     f"{rows or 'no files'}",
-    fields.LARGEST_TEXT - 100,
+    fields.LARGEST_TEXT - 400,
   )
