@@ -154,7 +154,10 @@ class _Export:
       processors.POSTPROCESSOR_STATE: statistics,
     }
     self._example = recorded_example.make(policy, chosen)
-    self.notes = [*provenance.notes(policy, chosen), *self._data.notes()]
+    self.notes = [
+      *provenance.notes(policy, chosen),
+      *self._data.notes(asked.repo_id),
+    ]
 
   def write(self, place: pathlib.Path) -> None:
     """Writes both directories of a step."""

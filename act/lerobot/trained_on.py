@@ -57,11 +57,17 @@ class Data:
     )
     return None if is_all else list(self.training)
 
-  def notes(self) -> list[str]:
-    """Returns what a person who resumes training has to know."""
+  def notes(self, repo_id: str = "") -> list[str]:
+    """Returns what a person who resumes training has to know.
+
+    Args:
+      repo_id: where the user says that the data are.
+    """
     if self.training is None:
       return []
     found = self._left_out()
+    if repo_id:
+      return found
     if not self.is_lerobot:
       found.append(
         "the data are no LeRobotDataset: before a training is resumed, "

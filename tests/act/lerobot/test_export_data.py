@@ -11,14 +11,12 @@ import pytest
 sys.path.insert(0, str(pathlib.Path(__file__).parent))
 sys.path.insert(0, str(pathlib.Path(__file__).parents[1] / "recordings"))
 import a_checkpoint
+import a_run
 import make_lerobot
 
-from act import dataset as dataset_lib
-from act import launch
-from act.lerobot import exporting, importing, to_config, trained_on
+from act.lerobot import exporting, importing, trained_on
 from act.recordings import base, caching
 from carnet import checkpoint as checkpoint_lib
-from carnet import run_context
 
 PLAN = make_lerobot.Plan(
   version="v2.1", lengths=(6, 5, 7, 8, 5, 6, 5), height=32, width=48
@@ -48,43 +46,9 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> pathlib.Path:
   return place
 
 
-@dataclasses.dataclass(frozen=True)
-class Run:
-  """A run that has been set up, and not begun."""
-
-  config: Any
-  opened: dataset_lib.Dataset
-  context: run_context.Context
-
-  @property
-  def data(self) -> trained_on.Data:
-    (recorded,) = self.context.datasets
-    return trained_on.of(self.config.dataset, self.opened.metadata, recorded)
-
-  @property
-  def names(self) -> to_config.Names:
-    return to_config.names(
-      self.opened.features, self.config.dataset, self.opened.metadata
-    )
-
-
-def run(
-  path: str | pathlib.Path, held_out: tuple[int, ...] = (), **asked: Any
-) -> Run:
-  """Returns a run on data as they are opened, with these episodes held out."""
-  config = a_checkpoint.narrow()
-  config.dataset.update(path=str(path), **asked)
-  opened = dataset_lib.open_configured(config.dataset)
-  config.dataset.cameras = opened.features.cameras
-  numbers = opened.episodes.tolist()
-  training = [i for i, x in enumerate(numbers) if x not in held_out]
-  others = [i for i, x in enumerate(numbers) if x in held_out]
-  return Run(config, opened, launch.capture(config, opened, training, others))
-
-
 @pytest.fixture(scope="module")
-def spoilt(root: pathlib.Path) -> Run:
-  return run(
+def spoilt(root: pathlib.Path) -> a_run.Run:
+  return a_run.run(
     f"lerobot:{root}",
     HELD_OUT,
     cameras=("hand", "top"),
@@ -96,7 +60,7 @@ def spoilt(root: pathlib.Path) -> Run:
 
 @pytest.fixture(scope="module")
 def exported(
-  spoilt: Run, tmp_path_factory: pytest.TempPathFactory
+  spoilt: a_run.Run, tmp_path_factory: pytest.TempPathFactory
 ) -> pathlib.Path:
   """Returns `pretrained_model` of a run whose data are those of `spoilt`."""
   directory = tmp_path_factory.mktemp("exported")
@@ -128,7 +92,7 @@ def test_a_resumed_training_takes_the_same_episodes(
 
 
 def test_papers_say_which_episodes_were_left_out(
-  exported: pathlib.Path, spoilt: Run
+  exported: pathlib.Path, spoilt: a_run.Run
 ) -> None:
   facts = read(exported / "carnet.json")
   (recorded,) = spoilt.context.datasets
@@ -150,7 +114,7 @@ def test_the_whole_lineage_goes_along(exported: pathlib.Path) -> None:
 
 
 def test_notes_are_warned_of(
-  spoilt: Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
+  spoilt: a_run.Run, tmp_path: pathlib.Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
   assert len(spoilt.data.notes()) == 1
   step = a_checkpoint.save(
@@ -169,20 +133,20 @@ def test_notes_are_warned_of(
 
 
 def test_all_episodes_are_not_listed(root: pathlib.Path) -> None:
-  sound = run(f"lerobot:{root}", cameras=("top",))
+  sound = a_run.run(f"lerobot:{root}", cameras=("top",))
   assert sound.data.training == tuple(range(7))
   assert sound.data.episodes is None
   assert not sound.data.notes()
 
 
 def test_the_first_episodes_are_listed(root: pathlib.Path) -> None:
-  first = run(f"lerobot:{root}", cameras=("top",), episodes=3)
+  first = a_run.run(f"lerobot:{root}", cameras=("top",), episodes=3)
   assert first.data.episodes == [0, 1, 2]
   (note,) = first.data.notes()
   assert "trained on 3 of 7 episodes:" in note
 
 
-def test_data_of_the_hub(spoilt: Run) -> None:
+def test_data_of_the_hub(spoilt: a_run.Run) -> None:
   metadata = dict(spoilt.opened.metadata)
   origin = f"lerobot:user/so101@{COMMIT}"
   metadata["source"] = metadata["source"] | {"origin": origin}
@@ -194,7 +158,7 @@ def test_data_of_the_hub(spoilt: Run) -> None:
 
 
 def test_data_of_a_relative_path_that_are_gone(
-  spoilt: Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+  spoilt: a_run.Run, tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
   monkeypatch.chdir(tmp_path)
   metadata = dict(spoilt.opened.metadata)
@@ -205,7 +169,7 @@ def test_data_of_a_relative_path_that_are_gone(
   assert any("where nothing is now" in note for note in found.notes())
 
 
-def test_an_imported_policy_keeps_what_lerobot_said(spoilt: Run) -> None:
+def test_an_imported_policy_keeps_what_lerobot_said(spoilt: a_run.Run) -> None:
   """Nothing of ours is known of its data."""
   (recorded,) = spoilt.context.datasets
   unknown = recorded.model_copy(update={"split": None})
@@ -215,7 +179,7 @@ def test_an_imported_policy_keeps_what_lerobot_said(spoilt: Run) -> None:
 
 
 def test_a_cache_leads_to_its_source(
-  spoilt: Run, root: pathlib.Path, tmp_path: pathlib.Path
+  spoilt: a_run.Run, root: pathlib.Path, tmp_path: pathlib.Path
 ) -> None:
   options = base.Options(skip_bad=True)
   place = caching.cache(
@@ -224,7 +188,7 @@ def test_a_cache_leads_to_its_source(
     caching.Asked(workers=1),
     options,
   )
-  cached = run(
+  cached = a_run.run(
     place,
     HELD_OUT,
     cameras=("hand", "top"),
@@ -239,10 +203,12 @@ def test_a_cache_leads_to_its_source(
   assert same == theirs
 
 
-def test_names_are_those_of_the_data(spoilt: Run, root: pathlib.Path) -> None:
+def test_names_are_those_of_the_data(
+  spoilt: a_run.Run, root: pathlib.Path
+) -> None:
   assert list(spoilt.names.cameras.items()) == list(CAMERAS.items())
   assert not spoilt.names.renamed
-  plain = run(f"lerobot:{root}", cameras=("wrist", "top"), episodes=1)
+  plain = a_run.run(f"lerobot:{root}", cameras=("wrist", "top"), episodes=1)
   assert list(plain.names.cameras.items()) == [
     ("wrist", "observation.images.wrist"),
     ("top", "observation.images.top"),
@@ -251,7 +217,7 @@ def test_names_are_those_of_the_data(spoilt: Run, root: pathlib.Path) -> None:
 
 def test_names_of_our_own_demonstrations(tiny_dataset: pathlib.Path) -> None:
   """As export-dataset writes them."""
-  ours = run(
+  ours = a_run.run(
     tiny_dataset,
     (5,),
     cameras=("wrist", "over"),
@@ -266,7 +232,9 @@ def test_names_of_our_own_demonstrations(tiny_dataset: pathlib.Path) -> None:
   assert ours.data.root is None
   assert ours.data.episodes == [0, 1, 2, 3, 4]
   assert any("export-dataset" in note for note in ours.data.notes())
-  plain = run(tiny_dataset, cameras=("top",), state="qpos")
+  (note,) = ours.data.notes(repo_id="me/demos")  # where they are by now
+  assert "trained on 5 of 6 episodes (held out 5)" in note
+  plain = a_run.run(tiny_dataset, cameras=("top",), state="qpos")
   assert "names" not in plain.opened.metadata
   assert plain.names.cameras == {"top": "observation.images.top"}
   assert plain.data.episodes is None
@@ -292,7 +260,7 @@ def test_what_comes_back_has_the_cameras_in_order(
 
 
 def test_an_imported_policy_of_ours_still_knows_its_episodes(
-  spoilt: Run, root: pathlib.Path
+  spoilt: a_run.Run, root: pathlib.Path
 ) -> None:
   """As an import of carnet.json has them, and train_config.json the place."""
   (recorded,) = spoilt.context.datasets
