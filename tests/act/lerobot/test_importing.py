@@ -22,7 +22,7 @@ import write_lerobot
 from act import config as config_lib
 from act import features as features_lib
 from act import learner, model
-from act.lerobot import assembling, importing, locating
+from act.lerobot import assembling, completing, importing, locating
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as json_lib
 from carnet import errors, hub
@@ -692,6 +692,47 @@ def test_statistics_of_a_dataset_of_v21(tmp_path: pathlib.Path) -> None:
     "statistics of 1 episodes, meta/info.json counts 2",
     statistics=str(data),
   )
+
+
+def test_statistics_of_v21_on_the_hub(
+  tmp_path: pathlib.Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+  """Of a snapshot, whose files are links, meta/ alone is fetched."""
+  monkeypatch.chdir(tmp_path)
+  stored = only_metadata(tmp_path / "hub/blobs", Layout())
+  data = tmp_path / "hub/snapshots" / ("b" * 40)
+  (data / "meta").mkdir(parents=True)
+  for path in (stored / "meta").iterdir():
+    link = data / "meta" / path.name
+    link.symlink_to(f"../../../blobs/meta/{path.name}")
+
+  def snapshot(*arguments: Any) -> hub.Snapshot:
+    assert arguments == ("user/data", "dataset", None, ("meta/*",))
+    return hub.Snapshot(data, "b" * 40)
+
+  monkeypatch.setattr(hub, "snapshot", snapshot)
+  found = completing.elsewhere("user/data")
+  assert found.fps == 20
+  assert found.place == "user/data@" + "b" * 40
+  assert found.statistics["action"]["count"] == [40.0]
+
+
+def test_other_statistics_are_kept_where_they_are_numbers(
+  tmp_path: pathlib.Path,
+) -> None:
+  layout = Layout()
+  layout.statistics["action"] |= {
+    "count": np.array([123456789], np.int64),
+    "q50": np.zeros(3, np.float32),
+    "wide": np.zeros(4, np.float32),
+    "unset": np.full(3, np.inf, np.float32),
+    "not a name": np.zeros(3, np.float32),
+  }
+  step = imported(layout.today(tmp_path / "theirs"), tmp_path / "run")
+  block = checkpoint_lib.read_json(step, "stats.json")["action"]
+  assert block["count"] == [123456789.0]
+  assert block["q50"] == [0.0] * 3
+  assert not {"wide", "unset", "not a name"} & block.keys()
 
 
 @pytest.mark.parametrize("told", [True, None])
