@@ -257,6 +257,11 @@ def test_what_comes_back_has_the_cameras_in_order(
   )
   for name in ("config.json", "train_config.json"):
     assert read(again / name) == read(exported / name)
+  before, after = (read(x / "carnet.json") for x in (exported, again))
+  assert after["dataset"] == before["dataset"]
+  *carried, entry = after["lineage"]
+  assert [x["path"] for x in carried] == [x["path"] for x in LINEAGE]
+  assert entry["relation"] == "import"
 
 
 def test_an_imported_policy_of_ours_still_knows_its_episodes(
