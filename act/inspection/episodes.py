@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from act.inspection import report, vectors
-from act.recordings import base
+from act.recordings import base, metadata
 
 _ODD = 3.0  # times shorter or longer than the median
 _FEWEST = 5  # episodes that have a usual length
@@ -21,13 +21,15 @@ def findings(
 
   `skip_bad`: that unsound ones are left out was asked for.
   """
+  expected = metadata.uncached(recording)
   for skipped in recording.skipped:
+    known = skip_bad or skipped.episode in expected
     yield report.Finding(
       kind="unsound episode",
-      severity="warning" if skip_bad else "severe",
+      severity="warning" if known else "severe",
       said=skipped.reason,
       advice="It is left out of all that follows. Mend it, or train with "
-      "skip_bad_episodes.",
+      "--skip-bad-episodes.",
       episode=skipped.episode,
     )
   yield from _lengths(recording)

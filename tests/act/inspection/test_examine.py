@@ -302,6 +302,18 @@ def test_asked_for_skipping_is_no_severe_fault(scene):
   )
 
 
+def test_what_a_cache_left_out_on_request_is_no_severe_fault(scene):
+  FAULTS["skipped"][0](scene)
+  recording = scene.recording()
+  rows = [{"episode": x.episode, "reason": ""} for x in recording.skipped]
+  cached = dataclasses.replace(
+    recording, details={"format_version": 2, "source": {"skipped": rows}}
+  )
+  found = one(examine.examine(cached), "unsound episode")
+  assert found.severity == "warning"
+  assert "--skip-bad-episodes" in found.advice
+
+
 def test_data_without_cameras_or_actions(scene):
   scene.pictures.clear()
   assert kinds(look(scene)) == set()
