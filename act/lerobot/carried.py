@@ -71,7 +71,6 @@ class _Data(_Part):
   training_episodes: _Episodes | None = None
   held_out_episodes: _Episodes = []
   excluded_episodes: _Episodes = []
-  excluded_episodes: _Episodes = []
   skipped: Annotated[list[_Skipped], pydantic.Field(max_length=1 << 16)] = []
 
 
@@ -151,7 +150,6 @@ def _carried(found: _Document) -> Carried:
     split = {
       "training_episodes": data.training_episodes,
       "validation_episodes": data.held_out_episodes,
-      "excluded_episodes": data.excluded_episodes,
       "excluded_episodes": data.excluded_episodes,
     }
   return Carried(
