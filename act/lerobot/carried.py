@@ -12,6 +12,7 @@ import pydantic
 
 from act.lerobot import locating, provenance, reading
 from carnet import errors, repository, terminal
+from carnet.checkpoint import lineage
 from carnet.passport import shown
 
 _LARGEST_BYTES = 1 << 22
@@ -156,7 +157,7 @@ def _carried(found: _Document) -> Carried:
     lineage=tuple(
       {
         **parent.model_dump(mode="json", exclude_unset=True),
-        "told_by": provenance.NAME,
+        lineage.TOLD_BY: provenance.NAME,
       }
       for parent in found.lineage
     ),

@@ -7,6 +7,9 @@ from typing import Any
 
 Lineage = tuple[Mapping[str, Any], ...]
 IMPORT = "import"  # the relation of an entry that another program wrote
+TOLD_BY = (
+  "told_by"  # names the file that an entry is from, if nothing proves it
+)
 
 
 @dataclasses.dataclass(frozen=True)

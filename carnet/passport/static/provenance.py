@@ -155,8 +155,8 @@ def _lineage(held: manifest.Manifest | None) -> tuple[history.Parent, ...]:
 def _parent(entry: Mapping[str, Any]) -> history.Parent:
   imported = entry.get("relation") == lineage.IMPORT
   digests = {k: v for k, v in entry.items() if k.endswith("sha256")}
-  # a file that came with the checkpoint, and that nothing proves
-  told = f"as {entry['told_by']} says: " if entry.get("told_by") else ""
+  source = entry.get(lineage.TOLD_BY)
+  told = f"as {source} says: " if source else ""
   return history.Parent(
     parent_passport_sha256=digests.get("passport_sha256"),
     parent_tree_sha256=digests.get("tree_sha256"),
