@@ -14,7 +14,15 @@ from carnet.checkpoint import directory
 # Keys that may differ between a run and its resumption: none of them changes
 # the parameters that the run ends with.
 # (Devices may: sums over other parts of a batch round otherwise.)
-_FREE = ("checkpoint.", "evaluation.", "log_every_steps", "devices", "fsdp")
+# (Data may move: `check_same_data` compares what they hold.)
+_FREE = (
+  "dataset.path",
+  "checkpoint.",
+  "evaluation.",
+  "log_every_steps",
+  "devices",
+  "fsdp",
+)
 _HEAD = "agent/params/action_head/kernel"
 _RENDER_SETTINGS = ("height", "width", "renderer", "shadows", "msaa_samples")
 
@@ -145,5 +153,12 @@ def is_same_data(data: dataset.Dataset, stored: Mapping[str, Any]) -> bool:
   """Compares with the `dataset.json` of a checkpoint; data may have moved."""
   if data.is_ours:
     return data.metadata == stored
-  source = stored.get("source", {})
-  return bool(source.get("revision") == data.revision)
+  return is_same_content(data, stored)
+
+
+def is_same_content(data: dataset.Dataset, stored: Mapping[str, Any]) -> bool:
+  """The same, whichever episodes of them are in use."""
+  if data.is_ours:
+    ours, theirs = ({**x, "skipped": 0} for x in (data.metadata, stored))
+    return ours == theirs
+  return bool(stored.get("source", {}).get("revision") == data.revision)

@@ -170,10 +170,9 @@ def open(
   # excluded ones may be unsound
   tolerant = skip_bad or bool(exclude)
   options = base.Options(naming.candidates(asked), episodes, tolerant)
-  found = opening.open(os.fspath(path), options)
+  found = subset.without(opening.open(os.fspath(path), options), exclude)
   if not skip_bad:
     found = soundness.refuse_bad(found, exclude)
-  found = subset.without(found, exclude)
   chosen = naming.choose(found, asked)
   if known_bad is None and skip_bad and not metadata.is_ours(found):
     cameras = tuple(chosen.cameras.values())

@@ -18,8 +18,8 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import config_dict
 
+from act import agreement, dataset
 from act import config as act_config
-from act import dataset
 from act.recordings import base, metadata
 from carnet import checkpoint as checkpoint_lib
 from carnet import config as config_lib
@@ -118,12 +118,8 @@ def evaluate(
       f"{step} has neither a simulator nor data: name recordings to compare "
       "with, --dataset=lerobot:PATH"
     )
-  stored = checkpoint_lib.read_json(step, "dataset.json")
-  data = dataset.open_configured(
-    config.dataset, origin or None, metadata.left_out(stored)
-  )
+  data, held_out = _open(config, origin, step)
   _check_fits(data, checkpoint_lib.read_json(step, "features.json"))
-  held_out = () if origin else _held_out(config, data)
   chosen = (held_out or tuple(range(data.num_episodes)))[:count]
   found = []
   with progress.bar("comparing", len(chosen)) as bar:
@@ -149,11 +145,30 @@ def evaluate(
   return report
 
 
-def _held_out(
-  config: config_dict.ConfigDict, data: dataset.Dataset
-) -> tuple[int, ...]:
+def _open(
+  config: config_dict.ConfigDict, origin: str, step: pathlib.Path
+) -> tuple[dataset.Dataset, tuple[int, ...]]:
+  """Returns the data and which episodes were held out of the training.
+
+  Of other data than those of the training every sound episode counts.
+  """
+  stored = checkpoint_lib.read_json(step, "dataset.json")
+  if origin:
+    options = config.dataset.copy_and_resolve_references()
+    with options.unlocked():
+      options.update(episodes=0, exclude_episodes=())
+    other = dataset.open_configured(options, origin, ())
+    if not agreement.is_same_content(other, stored):
+      return other, ()
+  bad = metadata.left_out(stored)
+  data = dataset.open_configured(config.dataset, origin or None, bad)
+  if not agreement.is_same_data(data, stored):
+    raise errors.UserError(
+      f"{data.origin} is not what {step} was trained on, so nobody knows what "
+      f"was held out: compare with all of it, --dataset={data.origin}"
+    )
   fraction = config.dataset.validation_fraction
-  return dataset.split(data.num_episodes, fraction, config.seed)[1]
+  return data, dataset.split(data.num_episodes, fraction, config.seed)[1]
 
 
 def _check_fits(data: dataset.Dataset, stored: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 import errno
 import functools
 import logging as python_logging
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 
@@ -42,6 +43,9 @@ def run(
         "".join(f"{terminal.printable(x)}\n" for x in note.splitlines())
       )
     _fail(str(error))
+  except BrokenPipeError:  # whoever reads, such as head, has seen enough
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(1)
   except OSError as error:
     if error.errno not in _OF_PLACES or error.filename is None:
       raise

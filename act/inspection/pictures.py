@@ -98,8 +98,8 @@ def _blocks(
       camera = found[name]
       camera.read += len(pictures)
       camera.total += pictures.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
-      thin = np.square(pictures[:, ::2, ::2], dtype=np.float32)
-      camera.squares += thin.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
+      squares = np.square(pictures, dtype=np.float32)
+      camera.squares += squares.mean(axis=(1, 2), dtype=np.float64).sum(axis=0)
       rows[name].append(means)
   return places, {name: np.concatenate(x) for name, x in rows.items()}
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import hand_made
 import numpy as np
@@ -109,3 +110,36 @@ def test_other_recordings_must_be_of_this_robot(trained, data):
 def test_cameras_are_named_in_the_checkpoint(trained):
   config = json.loads((trained / "config.json").read_text())
   assert config["dataset"]["cameras"] == ["top", "wrist"]
+
+
+def test_other_data_count_whole_and_are_no_held_out_ones(
+  trained, tiny_dataset, tmp_path
+):
+  moved = shutil.copytree(tiny_dataset, tmp_path / "moved")
+  loaded = evaluation.load(trained)
+  same = open_loop.evaluate(loaded, str(moved), 50)
+  assert same.held_out
+  assert [x.number for x in same.episodes] == list(dataset.split(6, 0.34, 0)[1])
+  metadata = moved / "metadata.json"
+  metadata.write_text(metadata.read_text().replace('"carnet":', '"Carnet":'))
+  other = open_loop.evaluate(loaded, str(moved), 50)
+  assert not other.held_out
+  assert [x.number for x in other.episodes] == [*range(6)]
+
+
+def test_what_was_held_out_of_changed_data_nobody_knows(tiny_dataset, tmp_path):
+  place = shutil.copytree(tiny_dataset, tmp_path / "data")
+  config = tiny_config.get_config()
+  config.total_steps = 1
+  config.environment.update(name="", cameras=())
+  config.dataset.path = str(place)
+  train.train(config, tmp_path / "run")
+  metadata = place / "metadata.json"
+  metadata.write_text(metadata.read_text().replace('"carnet":', '"Carnet":'))
+  loaded = evaluation.load(tmp_path / "run")
+  with pytest.raises(errors.UserError, match="nobody knows what was held out"):
+    open_loop.evaluate(loaded, "", 50)
+  with pytest.raises(
+    errors.UserError, match=r"is not what the run in .* began"
+  ):
+    train.train(config, tmp_path / "run")

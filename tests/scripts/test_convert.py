@@ -1,5 +1,6 @@
 """The doors of scripts/convert.py; what is behind them has tests of its own."""
 
+import os
 import pathlib
 
 import pytest
@@ -7,8 +8,9 @@ from absl import flags
 
 from carnet import errors
 
-FIXTURES = pathlib.Path(__file__).parents[1] / "fixtures"
-LEGACY = FIXTURES / "lerobot_act_tiny_legacy"
+DEFAULT = pathlib.Path(__file__).parents[1] / "fixtures/lerobot_act_tiny"
+FIXTURES = pathlib.Path(os.environ.get("ACT_FIXTURES", DEFAULT))
+LEGACY = FIXTURES.with_name(FIXTURES.name + "_legacy")
 
 
 @pytest.fixture(scope="module")

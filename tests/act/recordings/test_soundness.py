@@ -69,3 +69,13 @@ def test_what_other_data_left_out_is_not_looked_for(spoilt):
   found = soundness.skip(spoilt, [base.Skipped(77, "of another dataset")])
   assert found.episodes.tolist() == [0, 2, 3]
   assert found.skipped == ()
+
+
+def test_an_unsound_episode_can_be_excluded_by_its_number(monkeypatch):
+  whole = hand_made.recording()  # of which episode 1 was skipped
+  monkeypatch.setattr(opening, "open", lambda origin, options=None: whole)
+  with pytest.raises(errors.UserError, match="episode 1: "):
+    dataset.open("lerobot:numbers", state="state", exclude=(3,))
+  data = dataset.open("lerobot:numbers", state="state", exclude=(1, 3))
+  assert data.episodes.tolist() == [0, 2]
+  assert data.skipped == ()
