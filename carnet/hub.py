@@ -1,4 +1,4 @@
-"""Datasets and models of huggingface.co, pinned to a commit.
+"""Datasets and models of the Hugging Face hub, pinned to a commit.
 
 A branch or a tag can move; the commit that it stood for cannot, so this is
 what files are fetched from and what a passport records.
