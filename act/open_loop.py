@@ -129,9 +129,7 @@ def evaluate(
   names = data.dimensions or tuple(
     f"action {i}" for i in range(data.features.action_size)
   )
-  place = evaluation.make_output(
-    step, output, f"{directory.read_manifest(step).step:09d}_open_loop"
-  )
+  place = evaluation.make_output(step, output, "_open_loop")
   report = Report(
     checkpoint=step,
     data=data.origin,

@@ -105,9 +105,9 @@ def evaluate(
   if video_height < 16 or video_height % 2:
     raise errors.UserError(f"video_height {video_height}: even, 16 or more")
   loaded = load()
+  output = make_output(loaded.step_directory, output)
   manifest = directory.read_manifest(loaded.step_directory)
   step = manifest.step
-  output = make_output(loaded.step_directory, output, f"{step:09d}")
   found = run(
     loaded.policy, loaded.make_env, seeds, loaded.max_steps, loaded.limit
   )
@@ -124,16 +124,19 @@ def evaluate(
 
 
 def make_output(
-  step_directory: pathlib.Path, asked: pathlib.Path | None, name: str
+  step_directory: pathlib.Path, asked: pathlib.Path | None, suffix: str = ""
 ) -> pathlib.Path:
   """Returns the directory of results, made: as asked, or beside the step.
+
+  Beside it, it is called as the step, and then `suffix`.
 
   Raises:
     UserError: it cannot be made, or lies within a checkpoint.
   """
   if asked is not None:
     _check_outside(asked, step_directory)
-  output = asked or _beside(step_directory) / name
+  step = directory.read_manifest(step_directory).step
+  output = asked or _beside(step_directory) / f"{step:09d}{suffix}"
   try:
     output.mkdir(parents=True, exist_ok=True)
   except OSError as error:

@@ -72,11 +72,12 @@ def main(argv: Sequence[str]) -> None:
   del argv
   families.import_modules()
   path = pathlib.Path(str(_CHECKPOINT.value))
+  overrides = _overrides(path)
   if _is_open_loop(path):
-    _compare_with_recordings(path)
+    _compare_with_recordings(path, overrides)
     return
   report = evaluation.evaluate(
-    functools.partial(_load, path, _overrides(path)),
+    functools.partial(_load, path, overrides),
     seeds=range(_FIRST_SEED.value, _FIRST_SEED.value + _EPISODES.value),
     output=pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,
     videos=_VIDEOS.value,
@@ -92,14 +93,17 @@ def _is_open_loop(path: pathlib.Path) -> bool:
       raise errors.UserError(f"--dataset is an option of act; {path} is not")
     return False
   config = checkpoint.read_json(directory.resolve(path), "config.json")
-  return bool(_DATASET.value or not config["environment"]["name"])
+  simulator = config.get("environment", {}).get("name", "")
+  return bool(_DATASET.value or not simulator)
 
 
-def _compare_with_recordings(path: pathlib.Path) -> None:
+def _compare_with_recordings(
+  path: pathlib.Path, overrides: dict[str, Any]
+) -> None:
   from act import open_loop, open_loop_report
 
   report = open_loop.evaluate(
-    _load(path, _overrides(path)),
+    _load(path, overrides),
     _DATASET.value,
     _EPISODES.value,
     pathlib.Path(_OUTPUT.value) if _OUTPUT.value else None,

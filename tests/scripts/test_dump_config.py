@@ -2,6 +2,7 @@
 
 import ast
 import json
+import os
 import math
 import pathlib
 import subprocess
@@ -133,10 +134,12 @@ def _git(*words):
 
 
 def _run(*words, entry="with_dict"):
+  # a __pycache__ beside the program would count as changed code
+  clean = os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}
   command = [sys.executable, SCRIPT, *words]
   if entry:
     command.append(f"--entry=program:{entry}")
-  return subprocess.run(command, capture_output=True, text=True)
+  return subprocess.run(command, capture_output=True, text=True, env=clean)
 
 
 def _read(place):

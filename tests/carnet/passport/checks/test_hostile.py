@@ -43,7 +43,7 @@ def _row(step, case, words):
 def _watched(rows, place, *words):
   """Returns what the worker tells of each row."""
   done = subprocess.run(
-    [sys.executable, str(WORKER), *words],
+    [sys.executable, "-B", str(WORKER), *words],
     input="\n".join(map(json.dumps, rows)),
     capture_output=True,
     text=True,
