@@ -2,8 +2,8 @@
 
 import ast
 import json
-import os
 import math
+import os
 import pathlib
 import subprocess
 import sys
