@@ -13,7 +13,7 @@ import jax
 import numpy as np
 from ml_collections import config_dict
 
-from act import agreement, dataset, evaluation, learner
+from act import agreement, dataset, evaluation, learner, observing
 from act import config as act_config
 from act import features as features_lib
 from act.recordings import metadata, opening
@@ -111,12 +111,8 @@ def _read(
 ) -> subject_lib.Frames:
   first = int(data.first_frames[_EPISODE])
   length = min(count, int(data.lengths[_EPISODE]))
-  batch = data.batch(first + np.arange(length), 1)
-  seen = {f"images/{c}": x for c, x in batch["images"].items()}
-  if config.dataset.state:
-    seen[config.dataset.state] = batch["state"]
-  if config.dataset.environment_state:
-    seen[config.dataset.environment_state] = batch["environment_state"]
+  frames = first + np.arange(length)
+  seen = observing.recorded(config.dataset, data, frames)
   rows = [{k: x[i] for k, x in seen.items()} for i in range(length)]
   return subject_lib.Frames(data.identity, _EPISODE, tuple(rows))
 

@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from jaxtyping import Int
 from ml_collections import config_dict
 
-from act import features
+from act import dataset, features
 from carnet import errors
 from carnet.passport import pipeline
 
@@ -39,6 +40,26 @@ def shapes(
     (config.dataset.environment_state, spec.environment_state_size),
   )
   return found | {name: (size,) for name, size in vectors if name}
+
+
+def recorded(
+  options: config_dict.ConfigDict,
+  data: dataset.Dataset,
+  frames: Int[np.ndarray, " N"],
+) -> dict[str, np.ndarray]:
+  """Returns what a policy would have seen at frames of its data.
+
+  `options` are `config.dataset`, which name the vectors.
+  """
+  batch = data.batch(frames, 1)
+  seen = {f"images/{name}": x for name, x in batch["images"].items()}
+  for name, feature in (
+    (options.state, "state"),
+    (options.environment_state, "environment_state"),
+  ):
+    if name:
+      seen[name] = batch[feature]
+  return seen
 
 
 def select(

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 from ml_collections import config_dict
 
-from act import agreement, dataset
+from act import agreement, dataset, observing
 from act import config as act_config
 from act.recordings import base, metadata
 from carnet import checkpoint as checkpoint_lib
@@ -202,7 +202,8 @@ def play(
   for frame in range(length):
     observation = None
     if policy.needs_observation(carry):
-      observation = _observe(config, data, first + frame)
+      now = np.array([first + frame])
+      observation = observing.recorded(config.dataset, data, now)
       before = recorded[max(frame - 1, 0)]
     carry, action = policy.act(carry, observation, key)
     predicted.append(np.asarray(action)[0])
@@ -213,18 +214,6 @@ def play(
     np.stack(predicted).astype(np.float32),
     np.stack(held),
   )
-
-
-def _observe(
-  config: config_dict.ConfigDict, data: dataset.Dataset, frame: int
-) -> dict[str, np.ndarray]:
-  batch = data.batch(np.array([frame]), 1)
-  seen = {f"images/{name}": x for name, x in batch["images"].items()}
-  if config.dataset.state:
-    seen[config.dataset.state] = batch["state"]
-  if config.dataset.environment_state:
-    seen[config.dataset.environment_state] = batch["environment_state"]
-  return seen
 
 
 def measure(
