@@ -78,7 +78,7 @@ class Dataset:
   @property
   def is_ours(self) -> bool:
     """Whether it is of our own layout, the fastest to read."""
-    return "format_version" in self.metadata
+    return metadata.is_ours(self.metadata)
 
   @property
   def num_episodes(self) -> int:
@@ -174,7 +174,7 @@ def open(
   if not skip_bad:
     found = soundness.refuse_bad(found, exclude)
   chosen = naming.choose(found, asked)
-  if known_bad is None and skip_bad and not metadata.is_ours(found):
+  if known_bad is None and skip_bad and not metadata.is_ours(found.details):
     cameras = tuple(chosen.cameras.values())
     known_bad = soundness.undecodable(found, cameras)
   return _dataset(soundness.skip(found, known_bad or ()), chosen)

@@ -20,7 +20,7 @@ from act.recordings import base, naming
 def of(found: base.Recording, chosen: naming.Chosen) -> dict[str, Any]:
   """Returns the JSON values."""
   names, skipped = chosen.all(), _skipped(found)
-  if is_ours(found):
+  if is_ours(found.details):
     differing = any(_last(ours) != theirs for ours, theirs in names.items())
     added: dict[str, Any] = {"names": names} if differing else {}
     if "dimensions" in found.details:  # of a cache, by the names of the data
@@ -56,14 +56,14 @@ def _dimensions(
   }
 
 
-def is_ours(found: base.Recording) -> bool:
-  """Whether the recording is of our own layout."""
-  return "format_version" in found.details
+def is_ours(details: Mapping[str, Any]) -> bool:
+  """Whether these are the details, or the papers, of data in our layout."""
+  return "format_version" in details
 
 
 def uncached(found: base.Recording) -> frozenset[int]:
   """Returns the episodes of the source that a cache was made without."""
-  if not is_ours(found) or "source" not in found.details:
+  if not is_ours(found.details) or "source" not in found.details:
     return frozenset()
   rows = found.details["source"]["skipped"]
   return frozenset(int(row["episode"]) for row in rows)
